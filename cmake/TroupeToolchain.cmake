@@ -1,0 +1,35 @@
+# How everything of ours is compiled. One interface target, troupe_options, carries it, so that third-party headers never see our warnings.
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(troupe_options INTERFACE)
+target_compile_options(troupe_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast -Wcast-qual
+  -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Coroutine frames and inlined containers make these two report what cannot happen (GCC 12, bugs 104336 and 105562).
+  target_compile_options(troupe_options INTERFACE -Wshadow=local -Wno-maybe-uninitialized -Wno-stringop-overflow)
+else()
+  target_compile_options(troupe_options INTERFACE -Wshadow)
+endif()
+if(TROUPE_WARNINGS_AS_ERRORS)
+  target_compile_options(troupe_options INTERFACE -Werror)
+endif()
+if(TROUPE_SANITIZE)
+  add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=${TROUPE_SANITIZE})
+endif()
+
+# mold (or lld) links several times faster than bfd; GCC 12 knows both by name.
+include(CheckLinkerFlag)
+foreach(linker mold lld)
+  if(NOT TROUPE_LINKER)
+    check_linker_flag(CXX -fuse-ld=${linker} TROUPE_HAVE_${linker})
+    if(TROUPE_HAVE_${linker})
+      set(TROUPE_LINKER ${linker})
+      add_link_options(-fuse-ld=${linker})
+    endif()
+  endif()
+endforeach()
