@@ -1,0 +1,192 @@
+#pragma once
+#include <boost/describe/class.hpp>
+#include <boost/describe/enum.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <troupe/base/checksum.hpp>
+#include <troupe/base/error.hpp>
+#include <troupe/base/ids.hpp>
+#include <troupe/base/schema.hpp>
+#include <vector>
+
+/// What the cluster knows about itself, as plain described structs. `state` (state.hpp) holds them; commands (commands.hpp) change them.
+namespace troupe::metadata {
+
+enum class member_state : std::uint8_t {
+  alive,
+  suspect,  ///< its connection is closed or its heartbeats are late, its lease still runs
+  dead,     ///< lease run out or known to be killed; its tasks go elsewhere
+  left,     ///< went in order
+};
+BOOST_DESCRIBE_ENUM(member_state, alive, suspect, dead, left)
+
+struct member {
+  member_id id;
+  std::string name;     ///< unique in the cluster: node1, node2…
+  std::string address;  ///< host:port of its gate
+  troupe::incarnation incarnation;
+  member_state state = member_state::alive;
+  std::string state_reason;  ///< why it is suspect, dead or left; empty when alive
+  std::uint32_t cores = 0;
+  std::uint32_t slots = 0;  ///< tasks it runs at once
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t pid = 0;
+  std::string version;
+  std::int64_t started_at_unix_ms = 0;
+  friend bool operator==(const member&, const member&) = default;
+};
+BOOST_DESCRIBE_STRUCT(member, (), (id, name, address, incarnation, state, state_reason, cores, slots, memory_bytes, pid, version, started_at_unix_ms))
+
+/// A sealed file with copies on members. All copies have the same bytes after the header.
+struct segment {
+  segment_id id;
+  std::uint64_t bytes = 0;    ///< of the payloads: what a user thinks of as its size
+  std::uint64_t file_bytes = 0;  ///< of the batches, after the header and before the footer; splits divide this range
+  std::uint64_t records = 0;
+  digest128 digest;           ///< XXH3-128 over the batches
+  std::vector<member_id> holders;
+  friend bool operator==(const segment&, const segment&) = default;
+};
+BOOST_DESCRIBE_STRUCT(segment, (), (id, bytes, file_bytes, records, digest, holders))
+
+struct partition {
+  std::vector<segment> segments;  ///< in order
+  friend bool operator==(const partition&, const partition&) = default;
+};
+BOOST_DESCRIBE_STRUCT(partition, (), (segments))
+
+enum class dataset_state : std::uint8_t {
+  creating,  ///< an import or a job is writing it; no one sees it
+  ready,
+  deleting,  ///< its name is free again; its files stay while a running job reads them
+};
+BOOST_DESCRIBE_ENUM(dataset_state, creating, ready, deleting)
+
+struct dataset {
+  dataset_id id;
+  std::string name;
+  data_format format = data_format::lines;
+  troupe::schema schema;  ///< empty unless format is records
+  std::uint32_t copies = 1;
+  dataset_state state = dataset_state::creating;
+  std::int64_t created_at_unix_ms = 0;
+  std::optional<job_id> made_by;      ///< else imported
+  std::optional<member_id> importer;  ///< while creating by import: dies with it
+  std::vector<partition> partitions;
+  friend bool operator==(const dataset&, const dataset&) = default;
+};
+BOOST_DESCRIBE_STRUCT(dataset, (), (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions))
+
+/// What a module says about one job in it (from its C table, sdk/abi.hpp).
+struct job_description {
+  std::string name;
+  data_format input_format = data_format::lines;
+  schema input_schema;
+  data_format output_format = data_format::records;
+  schema output_schema;
+  std::uint32_t stages = 1;  ///< 1: map only, its output is the dataset; 2: map and reduce
+  friend bool operator==(const job_description&, const job_description&) = default;
+};
+BOOST_DESCRIBE_STRUCT(job_description, (), (name, input_format, input_schema, output_format, output_schema, stages))
+
+struct module_info {
+  std::string hash;  ///< SHA-256 of the file, 64 hexadecimal digits
+  std::string name;  ///< file name without .so
+  std::string abi;
+  std::uint64_t size_bytes = 0;
+  std::int64_t loaded_at_unix_ms = 0;
+  std::vector<job_description> jobs;
+  std::vector<member_id> holders;
+  friend bool operator==(const module_info&, const module_info&) = default;
+};
+BOOST_DESCRIBE_STRUCT(module_info, (), (hash, name, abi, size_bytes, loaded_at_unix_ms, jobs, holders))
+
+enum class job_state : std::uint8_t { queued, running, succeeded, failed, cancelled };
+BOOST_DESCRIBE_ENUM(job_state, queued, running, succeeded, failed, cancelled)
+
+struct job_error {
+  std::string message;
+  std::string node;     ///< name of the member; empty when none is to blame
+  std::string dataset;  ///< of the input; empty when none is to blame
+  std::optional<std::uint64_t> offset;  ///< of the record within its partition of that dataset
+  friend bool operator==(const job_error&, const job_error&) = default;
+};
+BOOST_DESCRIBE_STRUCT(job_error, (), (message, node, dataset, offset))
+
+/// Fixed when the job is accepted: what a task writes depends on the input's bytes and on this, on nothing else.
+struct job_plan {
+  std::uint64_t split_bytes = 0;  ///< a map task reads the batches that begin in one such range of a segment's batches
+  std::uint32_t map_tasks = 0;
+  std::uint32_t partitions = 0;   ///< of the shuffle, and so of the output; for a job of one stage: map_tasks
+  std::uint64_t seed = 0;
+  friend bool operator==(const job_plan&, const job_plan&) = default;
+};
+BOOST_DESCRIBE_STRUCT(job_plan, (), (split_bytes, map_tasks, partitions, seed))
+
+/// The attempt that counts for a task. For a map task its blocks lie on `where`; for a task of the last stage `output` is its segment (absent when it wrote nothing).
+struct task_commit {
+  attempt_number attempt;
+  member_id where;
+  incarnation where_incarnation;
+  digest128 digest;  ///< over the digests of everything it wrote
+  std::uint64_t input_bytes = 0;
+  std::uint64_t input_records = 0;
+  std::uint64_t output_records = 0;
+  std::optional<segment> output;
+  std::map<std::string, std::int64_t> counters;
+  friend bool operator==(const task_commit&, const task_commit&) = default;
+};
+BOOST_DESCRIBE_STRUCT(task_commit, (), (attempt, where, where_incarnation, digest, input_bytes, input_records, output_records, output, counters))
+
+struct stage_progress {
+  std::map<task_index, task_commit> committed;
+  std::map<task_index, digest128> first_digests;  ///< of tasks whose commit was lost with its member: a re-run must give the same
+  friend bool operator==(const stage_progress&, const stage_progress&) = default;
+};
+BOOST_DESCRIBE_STRUCT(stage_progress, (), (committed, first_digests))
+
+struct job {
+  job_id id;
+  std::string name;
+  std::string module;  ///< name, for people
+  std::string module_hash;
+  job_description description;
+  std::vector<dataset_id> inputs;
+  std::vector<std::string> input_names;
+  dataset_id output;
+  std::string output_name;
+  bool replace = false;
+  std::uint32_t output_copies = 1;
+  std::map<std::string, std::string> parameters;
+  job_plan plan;
+  job_state state = job_state::queued;
+  std::optional<job_error> error;
+  std::int64_t created_at_unix_ms = 0;
+  std::int64_t started_at_unix_ms = 0;
+  std::int64_t finished_at_unix_ms = 0;
+  // While it runs
+  std::optional<member_id> supervisor;  ///< where its supervisor runs; assigned by the state machine, moved when that member dies
+  epoch supervisor_epoch;               ///< fences earlier supervisors' commits
+  segment_id first_segment;             ///< task t's attempt a writes segment first_segment + t * attempts_per_task + (a - 1)
+  std::vector<stage_progress> stages;   ///< cleared when it has ended
+  // What remains
+  std::uint64_t tasks_done = 0;
+  std::uint64_t attempts = 0;
+  std::uint64_t lost_attempts = 0;
+  double lost_task_seconds = 0;
+  std::uint64_t input_bytes = 0;
+  std::uint64_t input_records = 0;
+  std::uint64_t output_records = 0;
+  std::map<std::string, std::int64_t> counters;
+  friend bool operator==(const job&, const job&) = default;
+};
+BOOST_DESCRIBE_STRUCT(job, (), (id, name, module, module_hash, description, inputs, input_names, output, output_name, replace, output_copies,
+                                parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms, finished_at_unix_ms, supervisor,
+                                supervisor_epoch, first_segment, stages, tasks_done, attempts, lost_attempts, lost_task_seconds,
+                                input_bytes, input_records, output_records, counters))
+
+/// Attempts of one task, of whatever fate, before the job fails as hopeless; also the stride of its segment ids.
+inline constexpr std::uint32_t attempts_per_task = 64;
+
+}  // namespace troupe::metadata
