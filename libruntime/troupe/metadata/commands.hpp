@@ -137,9 +137,15 @@ struct cancel_job {
 };
 BOOST_DESCRIBE_STRUCT(cancel_job, (), (job, reason))
 
+/// Changes nothing. The first entry of a term, a probe of the log, and what the benchmark measures.
+struct noop {
+  std::uint32_t reserved = 0;
+};
+BOOST_DESCRIBE_STRUCT(noop, (), (reserved))
+
 using command = std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import, abort_import, delete_dataset,
                              report_damage, load_module, module_held, delete_module, create_job, start_job, commit_task, revoke_task,
-                             finish_job, cancel_job>;
+                             finish_job, cancel_job, noop>;
 
 /// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no second effect.
 struct envelope {

@@ -1,0 +1,1 @@
+#include <troupe/metadata/state.hpp>
