@@ -1,0 +1,44 @@
+#pragma once
+#include <boost/describe/class.hpp>
+#include <boost/describe/enum.hpp>
+#include <optional>
+#include <string>
+#include <troupe/api/json.hpp>
+#include <troupe/api/list.hpp>
+
+namespace troupe::api {
+
+/// GET /api/v1/cluster
+struct cluster {
+  cluster_id id;
+  std::string name;
+  std::string version;       ///< of the node that answers
+  std::string node;          ///< its name
+  std::optional<std::string> leader;  ///< name of the node that holds the metadata; null when unknown
+  std::uint32_t nodes_total = 0;
+  std::uint32_t nodes_alive = 0;
+};
+BOOST_DESCRIBE_STRUCT(cluster, (), (id, name, version, node, leader, nodes_total, nodes_alive))
+
+enum class node_state : std::uint8_t { alive, suspect, dead, left };
+BOOST_DESCRIBE_ENUM(node_state, alive, suspect, dead, left)
+
+/// GET /api/v1/nodes, an item; POST /api/v1/nodes/NAME/stop answers 202 with the node that will stop (any node takes it and hands it on).
+struct node {
+  std::string name;
+  member_id id;
+  std::string address;  ///< host:port
+  std::uint32_t pid = 0;
+  node_state state = node_state::alive;
+  std::string state_reason;  ///< empty when alive
+  troupe::incarnation incarnation;
+  bool leader = false;  ///< holds the metadata now
+  std::uint32_t cores = 0;
+  std::uint32_t slots = 0;  ///< tasks it runs at once
+  std::uint64_t memory_bytes = 0;
+  std::string version;
+  timestamp started_at;
+};
+BOOST_DESCRIBE_STRUCT(node, (), (name, id, address, pid, state, state_reason, incarnation, leader, cores, slots, memory_bytes, version, started_at))
+
+}  // namespace troupe::api

@@ -1,0 +1,213 @@
+#include <troupe/api/openapi.hpp>
+
+#include <array>
+#include <boost/json/parse.hpp>
+#include <troupe/api/actors.hpp>
+#include <troupe/api/cluster.hpp>
+#include <troupe/api/datasets.hpp>
+#include <troupe/api/jobs.hpp>
+#include <troupe/api/modules.hpp>
+#include <troupe/api/problem.hpp>
+#include <troupe/base/version.hpp>
+
+namespace troupe::api {
+namespace {
+
+/// The JSON schema of T; named structs go into `schemas` once and are referred to.
+class schema_maker {
+ public:
+  template <class T>
+  json::value of() {
+    if constexpr (std::same_as<T, json::value>) {
+      return json::object{};
+    } else if constexpr (std::same_as<T, json::object>) {
+      return json::object{{"type", "object"}};
+    } else if constexpr (std::same_as<T, bool>) {
+      return json::object{{"type", "boolean"}};
+    } else if constexpr (std::is_floating_point_v<T>) {
+      return json::object{{"type", "number"}};
+    } else if constexpr (std::is_integral_v<T>) {
+      json::object out{{"type", "integer"}};
+      if constexpr (std::is_unsigned_v<T>) out.emplace("minimum", 0);
+      return out;
+    } else if constexpr (std::same_as<T, std::string>) {
+      return json::object{{"type", "string"}};
+    } else if constexpr (std::same_as<T, timestamp>) {
+      return json::object{{"type", "string"}, {"format", "date-time"}};
+    } else if constexpr (detail::described_enum<T>) {
+      json::array names;
+      boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto e) { names.emplace_back(e.name); });
+      return json::object{{"type", "string"}, {"enum", std::move(names)}};
+    } else if constexpr (detail::kind<T>::number) {
+      return of<typename T::rep>();
+    } else if constexpr (detail::kind<T>::identity) {
+      return json::object{{"type", "string"}, {"format", "uuid"}};
+    } else if constexpr (detail::kind<T>::optional) {
+      return json::object{{"anyOf", json::array{of<typename T::value_type>(), json::object{{"type", "null"}}}}};
+    } else if constexpr (detail::kind<T>::vector) {
+      return json::object{{"type", "array"}, {"items", of<typename T::value_type>()}};
+    } else if constexpr (detail::kind<T>::map) {
+      return json::object{{"type", "object"}, {"additionalProperties", of<typename T::mapped_type>()}};
+    } else {
+      return object<T>();
+    }
+  }
+
+  template <class T>
+  json::value list_of() {
+    return json::object{{"type", "object"},
+                        {"required", json::array{"items", "next_cursor"}},
+                        {"properties", json::object{{"items", of<std::vector<T>>()}, {"next_cursor", of<std::optional<std::string>>()}}}};
+  }
+
+  json::object schemas;
+
+ private:
+  template <class T>
+  static std::string name_of();
+
+  template <class T>
+  json::value object() {
+    const auto name = name_of<T>();
+    if (!schemas.contains(name)) {
+      schemas.emplace(name, nullptr);  // a struct may contain itself (field)
+      json::object properties;
+      json::array required;
+      boost::mp11::mp_for_each<detail::members_of<T>>([&](auto member) {
+        using type = std::remove_cvref_t<decltype(std::declval<T>().*member.pointer)>;
+        properties.emplace(member.name, of<type>());
+        if constexpr (!detail::has_required<T>) required.emplace_back(member.name);
+      });
+      if constexpr (detail::has_required<T>)
+        for (const auto* member : T::required) required.emplace_back(member);
+      schemas[name] = json::object{{"type", "object"}, {"required", std::move(required)}, {"properties", std::move(properties)}};
+    }
+    return json::object{{"$ref", "#/components/schemas/" + name}};
+  }
+};
+
+/// «job_request» of `… [with T = troupe::api::job_request; …]`.
+template <class T>
+std::string schema_maker::name_of() {
+  std::string_view text = __PRETTY_FUNCTION__;
+  text.remove_prefix(text.find("T = ") + 4);
+  text = text.substr(0, text.find_first_of(";]"));
+  return std::string(text.substr(text.rfind(':') + 1));
+}
+
+struct parameter {
+  const char* name;
+  const char* type;  ///< «string», «integer», «boolean»
+  const char* text;
+};
+
+struct answer {
+  const char* status;
+  const char* media_type = nullptr;  ///< null: no body
+  json::value schema;
+};
+
+constexpr const char* json_type = "application/json";
+
+class document_maker {
+ public:
+  schema_maker make;
+  json::object paths;
+
+  void route(const char* method, const std::string& path, const char* summary, std::vector<parameter> query, answer good,
+             std::optional<std::pair<const char*, json::value>> body = {}, bool open = false) {
+    json::array parameters;
+    for (std::size_t at = path.find('{'); at != std::string::npos; at = path.find('{', at + 1)) {
+      const auto name = path.substr(at + 1, path.find('}', at) - at - 1);
+      parameters.push_back(json::object{{"name", name}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}}}});
+    }
+    for (const auto& p : query)
+      parameters.push_back(
+          json::object{{"name", p.name}, {"in", "query"}, {"description", p.text}, {"schema", json::object{{"type", p.type}}}});
+    json::object success{{"description", "done"}};
+    if (good.media_type != nullptr)
+      success.emplace("content", json::object{{good.media_type, json::object{{"schema", std::move(good.schema)}}}});
+    json::object operation{{"summary", summary}, {"parameters", std::move(parameters)}};
+    json::object answers{{good.status, std::move(success)}};
+    if (!open)
+      answers.emplace("default", json::object{{"description", "what went wrong"},
+                                              {"content", json::object{{problem_media_type, json::object{{"schema", make.of<problem>()}}}}}});
+    else
+      operation.emplace("security", json::array{});
+    operation.emplace("responses", std::move(answers));
+    if (body)
+      operation.emplace("requestBody",
+                        json::object{{"required", true}, {"content", json::object{{body->first, json::object{{"schema", body->second}}}}}});
+    if (!paths.contains(path)) paths.emplace(path, json::object{});
+    paths[path].get_object().emplace(method, std::move(operation));
+  }
+};
+
+const json::value binary = json::object{{"type", "string"}, {"format", "binary"}};
+const json::value text = json::object{{"type", "string"}};
+
+void add_cluster_routes(document_maker& d) {
+  d.route("get", "/livez", "The process answers", {}, {"200", "text/plain", text}, {}, true);
+  d.route("get", "/readyz", "The node has joined and takes requests", {}, {"200", "text/plain", text}, {}, true);
+  d.route("get", "/metrics", "Counters and histograms for Prometheus", {}, {"200", "text/plain", text});
+  d.route("get", "/api/v1/openapi.json", "This document", {}, {"200", json_type, json::object{}});
+  d.route("get", "/api/v1/cluster", "The cluster, and the node that answers", {}, {"200", json_type, d.make.of<cluster>()});
+  d.route("get", "/api/v1/nodes", "Members, also dead ones", {}, {"200", json_type, d.make.list_of<node>()});
+  d.route("post", "/api/v1/nodes/{name}/stop", "Stops a node in order", {}, {"202", json_type, d.make.of<node>()});
+  d.route("get", "/api/v1/actors", "The tree of actors as it is now", {}, {"200", json_type, d.make.list_of<actor>()});
+  d.route("get", "/api/v1/events", "What happened, oldest first",
+          {{"after", "integer", "id of the last event seen"},
+           {"limit", "integer", "at most so many"},
+           {"wait_ms", "integer", "waits so long for the first one"}},
+          {"200", json_type, d.make.list_of<event>()});
+}
+
+void add_data_routes(document_maker& d) {
+  d.route("get", "/api/v1/datasets", "Datasets", {}, {"200", json_type, d.make.list_of<dataset_summary>()});
+  d.route("get", "/api/v1/datasets/{name}", "A dataset, its partitions, and where their copies are", {},
+          {"200", json_type, d.make.of<dataset>()});
+  d.route("post", "/api/v1/datasets/{name}", "Imports the body; the dataset appears whole or not at all",
+          {{"format", "string", "lines (default), csv, json or bytes"},
+           {"copies", "integer", "of every segment; 2 by default, 1 on a single node"},
+           {"partitions", "integer", "how many; by default as the size asks for"},
+           {"replace", "boolean", "takes the place of an existing dataset"}},
+          {"201", json_type, d.make.of<dataset>()}, std::pair<const char*, json::value>{"application/octet-stream", binary});
+  d.route("delete", "/api/v1/datasets/{name}", "Deletes a dataset; refused while a job reads it", {}, {"204", nullptr, {}});
+  d.route("get", "/api/v1/datasets/{name}/export", "The whole dataset in order",
+          {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}}, {"200", "application/octet-stream", binary});
+  d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each", {{"limit", "integer", "how many; 10 by default"}},
+          {"200", "application/x-ndjson", d.make.of<dataset_record>()});
+  d.route("get", "/api/v1/modules", "Loaded modules, newest first", {}, {"200", json_type, d.make.list_of<module_info>()});
+  d.route("post", "/api/v1/modules", "Loads the shared object in the body", {{"name", "string", "of the module: its file without .so"}},
+          {"201", json_type, d.make.of<module_info>()}, std::pair<const char*, json::value>{"application/octet-stream", binary});
+  d.route("delete", "/api/v1/modules/{name}", "Deletes every load under a name; refused while a job runs one", {}, {"204", nullptr, {}});
+}
+
+void add_job_routes(document_maker& d) {
+  const std::vector<parameter> wait{{"wait_ms", "integer", "answers when the job has ended, at the latest after so long"}};
+  d.route("get", "/api/v1/jobs", "Jobs, oldest first", {}, {"200", json_type, d.make.list_of<job>()});
+  d.route("post", "/api/v1/jobs", "Accepts a job", {}, {"201", json_type, d.make.of<job>()},
+          std::pair<const char*, json::value>{json_type, d.make.of<job_request>()});
+  d.route("get", "/api/v1/jobs/{id}", "A job", wait, {"200", json_type, d.make.of<job>()});
+  d.route("post", "/api/v1/jobs/{id}/cancel", "Stops a job", {}, {"200", json_type, d.make.of<job>()});
+  d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", {}, {"200", json_type, d.make.list_of<job_log_line>()});
+}
+
+}  // namespace
+
+json::value openapi_document() {
+  document_maker d;
+  add_cluster_routes(d);
+  add_data_routes(d);
+  add_job_routes(d);
+  return json::object{
+      {"openapi", "3.1.0"},
+      {"info", json::object{{"title", "troupe"}, {"version", version_text}, {"license", json::object{{"name", "Apache-2.0"}}}}},
+      {"security", json::array{json::object{{"token", json::array{}}}}},
+      {"paths", std::move(d.paths)},
+      {"components",
+       json::object{{"securitySchemes", json::object{{"token", json::object{{"type", "http"}, {"scheme", "bearer"}}}}},
+                    {"schemas", std::move(d.make.schemas)}}}};
+}
+
+}  // namespace troupe::api
