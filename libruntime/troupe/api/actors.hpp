@@ -9,10 +9,10 @@ struct actor {
   std::string id;                     ///< unique in the cluster
   std::optional<std::string> parent;  ///< id; null at the top
   std::string name;                   ///< «job_supervisor/7», «mapper/7.0.3.1»
-  std::string kind;                   ///< «monitor», «job_supervisor», «node_supervisor», «worker», «mapper», «reducer»
-  std::string node;                   ///< name of the node it runs on
-  std::optional<std::uint32_t> pid;   ///< of its process
-  std::string state;                  ///< a word: «running», «idle», «waiting», «restarting»
+  std::string kind;  ///< «monitor», «job_supervisor», «node_supervisor», «worker», «mapper», «reducer»
+  std::string node;  ///< name of the node it runs on
+  std::optional<std::uint32_t> pid;  ///< of its process
+  std::string state;                 ///< a word: «running», «idle», «waiting», «restarting»
   std::uint64_t restarts = 0;
   std::string detail;  ///< a few words for people; may be empty
 };

@@ -12,8 +12,8 @@ namespace troupe::api {
 struct cluster {
   cluster_id id;
   std::string name;
-  std::string version;       ///< of the node that answers
-  std::string node;          ///< its name
+  std::string version;                ///< of the node that answers
+  std::string node;                   ///< its name
   std::optional<std::string> leader;  ///< name of the node that holds the metadata; null when unknown
   std::uint32_t nodes_total = 0;
   std::uint32_t nodes_alive = 0;
@@ -23,7 +23,8 @@ BOOST_DESCRIBE_STRUCT(cluster, (), (id, name, version, node, leader, nodes_total
 enum class node_state : std::uint8_t { alive, suspect, dead, left };
 BOOST_DESCRIBE_ENUM(node_state, alive, suspect, dead, left)
 
-/// GET /api/v1/nodes, an item; POST /api/v1/nodes/NAME/stop answers 202 with the node that will stop (any node takes it and hands it on).
+/// GET /api/v1/nodes, an item; POST /api/v1/nodes/NAME/stop answers 202 with the node that will stop (any node takes it
+/// and hands it on).
 struct node {
   std::string name;
   member_id id;
@@ -39,6 +40,8 @@ struct node {
   std::string version;
   timestamp started_at;
 };
-BOOST_DESCRIBE_STRUCT(node, (), (name, id, address, pid, state, state_reason, incarnation, leader, cores, slots, memory_bytes, version, started_at))
+BOOST_DESCRIBE_STRUCT(node, (),
+                      (name, id, address, pid, state, state_reason, incarnation, leader, cores, slots, memory_bytes,
+                       version, started_at))
 
 }  // namespace troupe::api

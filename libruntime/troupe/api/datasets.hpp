@@ -21,7 +21,8 @@ struct dataset_summary {
   timestamp created_at;
   std::optional<job_id> made_by;  ///< null: imported
 };
-BOOST_DESCRIBE_STRUCT(dataset_summary, (), (name, id, format, state, copies, records, bytes, partition_count, created_at, made_by))
+BOOST_DESCRIBE_STRUCT(dataset_summary, (),
+                      (name, id, format, state, copies, records, bytes, partition_count, created_at, made_by))
 
 struct segment_summary {
   segment_id id;
@@ -54,7 +55,8 @@ struct dataset {
   std::optional<job_id> made_by;
   std::vector<partition_summary> partitions;
 };
-BOOST_DESCRIBE_STRUCT(dataset, (), (name, id, format, schema, state, copies, records, bytes, created_at, made_by, partitions))
+BOOST_DESCRIBE_STRUCT(dataset, (),
+                      (name, id, format, schema, state, copies, records, bytes, created_at, made_by, partitions))
 
 /// GET /api/v1/datasets/NAME/records?limit=N: one a line (application/x-ndjson)
 struct dataset_record {

@@ -25,8 +25,8 @@ BOOST_DESCRIBE_STRUCT(job_request, (), (job, module_hash, inputs, output, replac
 
 struct job_error {
   std::string message;
-  std::optional<std::string> node;     ///< null when none is to blame
-  std::optional<std::string> dataset;  ///< of the input
+  std::optional<std::string> node;      ///< null when none is to blame
+  std::optional<std::string> dataset;   ///< of the input
   std::optional<std::uint64_t> offset;  ///< of the record within its partition of that dataset
 };
 BOOST_DESCRIBE_STRUCT(job_error, (), (message, node, dataset, offset))
@@ -44,7 +44,8 @@ struct job_stage {
 };
 BOOST_DESCRIBE_STRUCT(job_stage, (), (name, tasks))
 
-/// GET /api/v1/jobs, an item; GET /api/v1/jobs/ID?wait_ms= (answers when it has ended, or when the time is up); POST /api/v1/jobs/ID/cancel
+/// GET /api/v1/jobs, an item; GET /api/v1/jobs/ID?wait_ms= (answers when it has ended, or when the time is up); POST
+/// /api/v1/jobs/ID/cancel
 struct job {
   job_id id;
   std::string name;
@@ -69,9 +70,10 @@ struct job {
   std::map<std::string, std::int64_t> counters;
   std::optional<std::string> supervisor;  ///< name of the node that supervises it; null when it has ended
 };
-BOOST_DESCRIBE_STRUCT(job, (), (id, name, module, module_hash, inputs, outputs, parameters, state, error, created_at, started_at, finished_at,
-                                tasks, stages, attempts, lost_attempts, lost_task_seconds, input_bytes, input_records, output_records,
-                                counters, supervisor))
+BOOST_DESCRIBE_STRUCT(job, (),
+                      (id, name, module, module_hash, inputs, outputs, parameters, state, error, created_at, started_at,
+                       finished_at, tasks, stages, attempts, lost_attempts, lost_task_seconds, input_bytes,
+                       input_records, output_records, counters, supervisor))
 
 /// GET /api/v1/jobs/ID/logs, an item
 struct job_log_line {

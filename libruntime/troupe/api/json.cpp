@@ -12,7 +12,8 @@ std::string to_string(timestamp when) { return format_time(when.unix_ms); }
 
 result<timestamp> parse_timestamp(std::string_view text) {
   // 2026-11-23T08:58:29[.123]Z; shorter ones cannot be read by position.
-  const error wrong{errc::invalid_argument, "not a time: \"" + std::string(text.substr(0, 64)) + "\" (write 2026-11-23T08:58:29Z)"};
+  const error wrong{errc::invalid_argument,
+                    "not a time: \"" + std::string(text.substr(0, 64)) + "\" (write 2026-11-23T08:58:29Z)"};
   if (text.size() < 20 || text.size() > 40 || text.back() != 'Z') return wrong;
   if (text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':') return wrong;
   const auto digits = [&](std::size_t at, std::size_t count, int& value) {
@@ -21,8 +22,8 @@ result<timestamp> parse_timestamp(std::string_view text) {
     return failure == std::errc{} && rest == end && value >= 0;
   };
   int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (!digits(0, 4, year) || !digits(5, 2, month) || !digits(8, 2, day) || !digits(11, 2, hour) || !digits(14, 2, minute) ||
-      !digits(17, 2, second))
+  if (!digits(0, 4, year) || !digits(5, 2, month) || !digits(8, 2, day) || !digits(11, 2, hour) ||
+      !digits(14, 2, minute) || !digits(17, 2, second))
     return wrong;
   if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60) return wrong;
   std::int64_t milliseconds = 0;

@@ -35,7 +35,8 @@ struct timestamp {
 result<timestamp> parse_timestamp(std::string_view text);
 std::string to_string(timestamp when);
 
-/// What a struct that is read does with members it does not know. A request refuses them (a typing error would pass unseen); an answer may come from a newer node.
+/// What a struct that is read does with members it does not know. A request refuses them (a typing error would pass
+/// unseen); an answer may come from a newer node.
 enum class unknown_members { refused, ignored };
 
 namespace detail {
@@ -44,7 +45,9 @@ concept described = boost::describe::has_describe_members<T>::value && !std::is_
 template <class T>
 concept described_enum = std::is_enum_v<T> && boost::describe::has_describe_enumerators<T>::value;
 template <class T>
-concept has_required = requires { T::required; };
+concept has_required = requires {
+  T::required;
+};
 
 template <class T>
 struct kind {
@@ -87,7 +90,8 @@ result<void> read_struct(T& out, const json::value& in, const std::string& where
   if (object == nullptr) return unexpected(where, "an object", in);
   if constexpr (has_required<T>)
     for (const std::string_view name : T::required)
-      if (!object->contains(name)) return error{errc::invalid_argument, where + ": \"" + std::string(name) + "\" is missing"};
+      if (!object->contains(name))
+        return error{errc::invalid_argument, where + ": \"" + std::string(name) + "\" is missing"};
   result<void> outcome = ok();
   std::size_t known = 0;
   boost::mp11::mp_for_each<members_of<T>>([&](auto member) {
@@ -210,7 +214,8 @@ json::value to_json(const T& in) {
   }
 }
 
-/// The value, or `invalid_argument` with the path to what is wrong. A member that is absent keeps its default, unless T names it in `T::required`.
+/// The value, or `invalid_argument` with the path to what is wrong. A member that is absent keeps its default, unless T
+/// names it in `T::required`.
 template <class T>
 result<T> from_json(const json::value& in, std::string_view what, unknown_members unknown = unknown_members::ignored) {
   result<T> out{boost::system::in_place_value};
@@ -229,8 +234,8 @@ result<T> from_text(std::string_view text, std::string_view what, unknown_member
   return from_json<T>(value, what, unknown);
 }
 
-/// The enumerator of the same name: between an enum of the API and its twin of metadata, so that neither room knows the other.
-/// `same_name<api::job_state>(metadata::job_state::failed)`; a name that To lacks gives `otherwise`.
+/// The enumerator of the same name: between an enum of the API and its twin of metadata, so that neither room knows the
+/// other. `same_name<api::job_state>(metadata::job_state::failed)`; a name that To lacks gives `otherwise`.
 template <class To, class From>
 To same_name(From from, To otherwise = To{}) {
   To to{};

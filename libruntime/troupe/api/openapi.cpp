@@ -57,7 +57,8 @@ class schema_maker {
   json::value list_of() {
     return json::object{{"type", "object"},
                         {"required", json::array{"items", "next_cursor"}},
-                        {"properties", json::object{{"items", of<std::vector<T>>()}, {"next_cursor", of<std::optional<std::string>>()}}}};
+                        {"properties", json::object{{"items", of<std::vector<T>>()},
+                                                    {"next_cursor", of<std::optional<std::string>>()}}}};
   }
 
   json::object schemas;
@@ -80,7 +81,8 @@ class schema_maker {
       });
       if constexpr (detail::has_required<T>)
         for (const auto* member : T::required) required.emplace_back(member);
-      schemas[name] = json::object{{"type", "object"}, {"required", std::move(required)}, {"properties", std::move(properties)}};
+      schemas[name] =
+          json::object{{"type", "object"}, {"required", std::move(required)}, {"properties", std::move(properties)}};
     }
     return json::object{{"$ref", "#/components/schemas/" + name}};
   }
@@ -114,30 +116,34 @@ class document_maker {
   schema_maker make;
   json::object paths;
 
-  void route(const char* method, const std::string& path, const char* summary, std::vector<parameter> query, answer good,
-             std::optional<std::pair<const char*, json::value>> body = {}, bool open = false) {
+  void route(const char* method, const std::string& path, const char* summary, std::vector<parameter> query,
+             answer good, std::optional<std::pair<const char*, json::value>> body = {}, bool open = false) {
     json::array parameters;
     for (std::size_t at = path.find('{'); at != std::string::npos; at = path.find('{', at + 1)) {
       const auto name = path.substr(at + 1, path.find('}', at) - at - 1);
-      parameters.push_back(json::object{{"name", name}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}}}});
+      parameters.push_back(json::object{
+          {"name", name}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}}}});
     }
     for (const auto& p : query)
-      parameters.push_back(
-          json::object{{"name", p.name}, {"in", "query"}, {"description", p.text}, {"schema", json::object{{"type", p.type}}}});
+      parameters.push_back(json::object{
+          {"name", p.name}, {"in", "query"}, {"description", p.text}, {"schema", json::object{{"type", p.type}}}});
     json::object success{{"description", "done"}};
     if (good.media_type != nullptr)
       success.emplace("content", json::object{{good.media_type, json::object{{"schema", std::move(good.schema)}}}});
     json::object operation{{"summary", summary}, {"parameters", std::move(parameters)}};
     json::object answers{{good.status, std::move(success)}};
     if (!open)
-      answers.emplace("default", json::object{{"description", "what went wrong"},
-                                              {"content", json::object{{problem_media_type, json::object{{"schema", make.of<problem>()}}}}}});
+      answers.emplace(
+          "default",
+          json::object{{"description", "what went wrong"},
+                       {"content", json::object{{problem_media_type, json::object{{"schema", make.of<problem>()}}}}}});
     else
       operation.emplace("security", json::array{});
     operation.emplace("responses", std::move(answers));
     if (body)
       operation.emplace("requestBody",
-                        json::object{{"required", true}, {"content", json::object{{body->first, json::object{{"schema", body->second}}}}}});
+                        json::object{{"required", true},
+                                     {"content", json::object{{body->first, json::object{{"schema", body->second}}}}}});
     if (!paths.contains(path)) paths.emplace(path, json::object{});
     paths[path].get_object().emplace(method, std::move(operation));
   }
@@ -151,7 +157,8 @@ void add_cluster_routes(document_maker& d) {
   d.route("get", "/readyz", "The node has joined and takes requests", {}, {"200", "text/plain", text}, {}, true);
   d.route("get", "/metrics", "Counters and histograms for Prometheus", {}, {"200", "text/plain", text});
   d.route("get", "/api/v1/openapi.json", "This document", {}, {"200", json_type, json::object{}});
-  d.route("get", "/api/v1/cluster", "The cluster, and the node that answers", {}, {"200", json_type, d.make.of<cluster>()});
+  d.route("get", "/api/v1/cluster", "The cluster, and the node that answers", {},
+          {"200", json_type, d.make.of<cluster>()});
   d.route("get", "/api/v1/nodes", "Members, also dead ones", {}, {"200", json_type, d.make.list_of<node>()});
   d.route("post", "/api/v1/nodes/{name}/stop", "Stops a node in order", {}, {"202", json_type, d.make.of<node>()});
   d.route("get", "/api/v1/actors", "The tree of actors as it is now", {}, {"200", json_type, d.make.list_of<actor>()});
@@ -171,26 +178,35 @@ void add_data_routes(document_maker& d) {
            {"copies", "integer", "of every segment; 2 by default, 1 on a single node"},
            {"partitions", "integer", "how many; by default as the size asks for"},
            {"replace", "boolean", "takes the place of an existing dataset"}},
-          {"201", json_type, d.make.of<dataset>()}, std::pair<const char*, json::value>{"application/octet-stream", binary});
-  d.route("delete", "/api/v1/datasets/{name}", "Deletes a dataset; refused while a job reads it", {}, {"204", nullptr, {}});
+          {"201", json_type, d.make.of<dataset>()},
+          std::pair<const char*, json::value>{"application/octet-stream", binary});
+  d.route("delete", "/api/v1/datasets/{name}", "Deletes a dataset; refused while a job reads it", {},
+          {"204", nullptr, {}});
   d.route("get", "/api/v1/datasets/{name}/export", "The whole dataset in order",
-          {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}}, {"200", "application/octet-stream", binary});
-  d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each", {{"limit", "integer", "how many; 10 by default"}},
+          {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}},
+          {"200", "application/octet-stream", binary});
+  d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each",
+          {{"limit", "integer", "how many; 10 by default"}},
           {"200", "application/x-ndjson", d.make.of<dataset_record>()});
-  d.route("get", "/api/v1/modules", "Loaded modules, newest first", {}, {"200", json_type, d.make.list_of<module_info>()});
-  d.route("post", "/api/v1/modules", "Loads the shared object in the body", {{"name", "string", "of the module: its file without .so"}},
-          {"201", json_type, d.make.of<module_info>()}, std::pair<const char*, json::value>{"application/octet-stream", binary});
-  d.route("delete", "/api/v1/modules/{name}", "Deletes every load under a name; refused while a job runs one", {}, {"204", nullptr, {}});
+  d.route("get", "/api/v1/modules", "Loaded modules, newest first", {},
+          {"200", json_type, d.make.list_of<module_info>()});
+  d.route("post", "/api/v1/modules", "Loads the shared object in the body",
+          {{"name", "string", "of the module: its file without .so"}}, {"201", json_type, d.make.of<module_info>()},
+          std::pair<const char*, json::value>{"application/octet-stream", binary});
+  d.route("delete", "/api/v1/modules/{name}", "Deletes every load under a name; refused while a job runs one", {},
+          {"204", nullptr, {}});
 }
 
 void add_job_routes(document_maker& d) {
-  const std::vector<parameter> wait{{"wait_ms", "integer", "answers when the job has ended, at the latest after so long"}};
+  const std::vector<parameter> wait{
+      {"wait_ms", "integer", "answers when the job has ended, at the latest after so long"}};
   d.route("get", "/api/v1/jobs", "Jobs, oldest first", {}, {"200", json_type, d.make.list_of<job>()});
   d.route("post", "/api/v1/jobs", "Accepts a job", {}, {"201", json_type, d.make.of<job>()},
           std::pair<const char*, json::value>{json_type, d.make.of<job_request>()});
   d.route("get", "/api/v1/jobs/{id}", "A job", wait, {"200", json_type, d.make.of<job>()});
   d.route("post", "/api/v1/jobs/{id}/cancel", "Stops a job", {}, {"200", json_type, d.make.of<job>()});
-  d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", {}, {"200", json_type, d.make.list_of<job_log_line>()});
+  d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", {},
+          {"200", json_type, d.make.list_of<job_log_line>()});
 }
 
 }  // namespace
@@ -202,7 +218,8 @@ json::value openapi_document() {
   add_job_routes(d);
   return json::object{
       {"openapi", "3.1.0"},
-      {"info", json::object{{"title", "troupe"}, {"version", version_text}, {"license", json::object{{"name", "Apache-2.0"}}}}},
+      {"info",
+       json::object{{"title", "troupe"}, {"version", version_text}, {"license", json::object{{"name", "Apache-2.0"}}}}},
       {"security", json::array{json::object{{"token", json::array{}}}}},
       {"paths", std::move(d.paths)},
       {"components",

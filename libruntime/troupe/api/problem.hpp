@@ -9,10 +9,10 @@ inline constexpr const char* problem_media_type = "application/problem+json";
 
 /// RFC 7807. Every answer of status 4xx or 5xx has one as its body.
 struct problem {
-  std::string type;    ///< «urn:troupe:error:not_found»: the code, for programs
-  std::string title;   ///< the code in words
+  std::string type;     ///< «urn:troupe:error:not_found»: the code, for programs
+  std::string title;    ///< the code in words
   unsigned status = 0;  ///< as of the answer
-  std::string detail;  ///< the sentence, for people
+  std::string detail;   ///< the sentence, for people
 };
 BOOST_DESCRIBE_STRUCT(problem, (), (type, title, status, detail))
 

@@ -45,15 +45,17 @@ TEST_CASE("a job survives the way through JSON") {
 TEST_CASE("a job has the members that the interface promises") {
   const auto value = api::to_json(failed_job());
   const auto& object = value.get_object();
-  for (const auto* name : {"id", "name", "module", "inputs", "outputs", "parameters", "state", "error", "started_at", "finished_at", "tasks",
-                           "attempts", "lost_attempts", "lost_task_seconds", "input_bytes", "input_records", "output_records", "counters"})
+  for (const auto* name : {"id", "name", "module", "inputs", "outputs", "parameters", "state", "error", "started_at",
+                           "finished_at", "tasks", "attempts", "lost_attempts", "lost_task_seconds", "input_bytes",
+                           "input_records", "output_records", "counters"})
     CHECK(object.contains(name));
   CHECK(object.at("finished_at").is_null());
   CHECK(object.at("id").to_number<int>() == 7);
   CHECK(object.at("state").get_string() == "failed");
   CHECK(object.at("started_at").get_string() == "2025-11-23T08:38:29.200Z");
   for (const auto* name : {"total", "done", "running"}) CHECK(object.at("tasks").get_object().contains(name));
-  for (const auto* name : {"message", "node", "dataset", "offset"}) CHECK(object.at("error").get_object().contains(name));
+  for (const auto* name : {"message", "node", "dataset", "offset"})
+    CHECK(object.at("error").get_object().contains(name));
   CHECK(api::to_json(api::job{}).get_object().at("error").is_null());
 }
 
@@ -65,7 +67,8 @@ TEST_CASE("nodes and datasets have the members that the interface promises") {
   api::dataset d;
   d.partitions.push_back({3, 30, {"node1", "node2"}, {}});
   const auto dataset = api::to_json(d);
-  for (const auto* name : {"name", "format", "copies", "records", "bytes", "partitions"}) CHECK(dataset.get_object().contains(name));
+  for (const auto* name : {"name", "format", "copies", "records", "bytes", "partitions"})
+    CHECK(dataset.get_object().contains(name));
   CHECK(dataset.at("partitions").get_array()[0].at("copies").get_array().size() == 2);
 }
 
@@ -78,9 +81,12 @@ TEST_CASE("what does not fit is named by its path") {
   };
   CHECK(message(R"({"inputs":["a"],"output":"b"})") == R"(body: "job" is missing)");
   CHECK(message(R"({"job":"j","inputs":["a",2],"output":"b"})") == R"(body.inputs[1]: expected a string, found 2)");
-  CHECK(message(R"({"job":"j","inputs":[],"output":"b","copies":-1})") == R"(body.copies: expected a number in range, found -1)");
-  CHECK(message(R"({"job":"j","inputs":[],"output":"b","copies":1.5})") == R"(body.copies: expected a number in range, found 1.5E0)");
-  CHECK(message(R"({"job":"j","inputs":[],"output":"b","parameters":{"x":1}})") == R"(body.parameters.x: expected a string, found 1)");
+  CHECK(message(R"({"job":"j","inputs":[],"output":"b","copies":-1})") ==
+        R"(body.copies: expected a number in range, found -1)");
+  CHECK(message(R"({"job":"j","inputs":[],"output":"b","copies":1.5})") ==
+        R"(body.copies: expected a number in range, found 1.5E0)");
+  CHECK(message(R"({"job":"j","inputs":[],"output":"b","parameters":{"x":1}})") ==
+        R"(body.parameters.x: expected a string, found 1)");
   CHECK(message(R"({"job":"j","inputs":[],"output":"b","paramters":{}})") == R"(body: there is no member "paramters")");
   CHECK(message("[]") == "body: expected an object, found []");
   CHECK(message("{").starts_with("body: not JSON: "));
@@ -103,8 +109,8 @@ TEST_CASE("times are RFC 3339 in UTC") {
   CHECK(api::parse_timestamp("2026-11-23T08:58:29.123Z")->unix_ms == 1795424309123);
   CHECK(api::parse_timestamp("2026-11-23T08:58:29.1239999Z")->unix_ms == 1795424309123);
   CHECK(api::to_string(api::timestamp{1795424309123}) == "2026-11-23T08:58:29.123Z");
-  for (const auto* wrong : {"", "2026-11-23", "2026-11-23T08:58:29", "2026-13-23T08:58:29Z", "2026-11-23T08:58:29.Z", "2026-11-23T08:58:29+01:00",
-                            "2026-11-23T08:58:2xZ", "-026-11-23T08:58:29Z"})
+  for (const auto* wrong : {"", "2026-11-23", "2026-11-23T08:58:29", "2026-13-23T08:58:29Z", "2026-11-23T08:58:29.Z",
+                            "2026-11-23T08:58:29+01:00", "2026-11-23T08:58:2xZ", "-026-11-23T08:58:29Z"})
     CHECK_FALSE(api::parse_timestamp(wrong));
 }
 
