@@ -17,6 +17,9 @@ inline constexpr std::size_t connections_unauthenticated_max = 512;    ///< then
 inline constexpr std::size_t http_body_bytes_max = 64 << 20;           ///< modules; imports stream and have no such limit
 inline constexpr std::size_t http_header_bytes_max = 16 << 10;
 inline constexpr auto request_time_max = 30s;                          ///< a request to another node without a deadline of its own
+inline constexpr auto http_idle_time_max = 60s;                        ///< a kept-alive connection without a request goes
+inline constexpr auto long_poll_time_max = 60s;                        ///< then a long poll answers «no change» and is asked again
+inline constexpr std::size_t http_connections_max = 1'024;             ///< known clients at once; then 503
 
 // Data
 inline constexpr std::size_t batch_bytes = 256 << 10;                  ///< aim of a batch's payload: a checksum is checked in 30 µs
