@@ -1,1 +1,275 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <troupe/base/invariant.hpp>
+#include <troupe/base/limits.hpp>
+#include <troupe/base/text.hpp>
+#include <troupe/metadata/checks.hpp>
+#include <troupe/metadata/splits.hpp>
 #include <troupe/metadata/state.hpp>
+
+/// The life of a job: planned when it is created, its tasks committed one by one, its output visible in the step in which it succeeds.
+namespace troupe::metadata {
+namespace {
+
+constexpr std::uint64_t split_bytes_max = 1ULL << 50;
+constexpr std::size_t counters_of_job_max = checks::counters_max;
+
+std::string task_name(job_id j, stage_index s, task_index t) {
+  return "task " + to_string(t) + " of stage " + to_string(s) + " of job " + to_string(j);
+}
+
+std::uint64_t count_map_tasks(const std::vector<const dataset*>& inputs, std::uint64_t split_bytes) {
+  std::uint64_t tasks = 0;
+  for (const auto* d : inputs)
+    for (const auto& p : d->partitions)
+      for (const auto& s : p.segments) tasks += splits_of(s.file_bytes, split_bytes);
+  return tasks;
+}
+
+/// 16 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run plans the same.
+result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_description& what, std::uint64_t seed) {
+  constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  std::uint64_t bytes = 0;
+  for (const auto* d : inputs) {
+    for (const auto& p : d->partitions) {
+      for (const auto& s : p.segments) {
+        if (s.bytes > sum_max - bytes) return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
+        bytes += s.bytes;
+      }
+    }
+  }
+  const bool map_only = what.stages == 1;  // then every map task writes a partition of the output
+  const std::uint64_t tasks_max = map_only ? limits::partitions_max : map_tasks_max;
+  job_plan plan;
+  plan.split_bytes = limits::split_bytes;
+  auto tasks = count_map_tasks(inputs, plan.split_bytes);
+  while (tasks > tasks_max && plan.split_bytes < split_bytes_max) {
+    plan.split_bytes *= 2;
+    tasks = count_map_tasks(inputs, plan.split_bytes);
+  }
+  if (tasks > tasks_max)
+    return error{errc::resource_exhausted, "the inputs have " + std::to_string(tasks) + " segments, and a job of " + std::to_string(what.stages) +
+                                               " stage(s) reads at most " + std::to_string(tasks_max)};
+  plan.map_tasks = static_cast<std::uint32_t>(tasks);
+  const auto wanted = splits_of(bytes, partition_bytes);
+  plan.partitions = map_only ? plan.map_tasks : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max));
+  plan.seed = seed;
+  return plan;
+}
+
+std::uint32_t tasks_of(const job& j, std::size_t stage) {
+  return stage + 1 == j.description.stages ? j.plan.partitions : j.plan.map_tasks;
+}
+
+/// Sums of what was committed, kept when the commits go.
+void sum_up(job& j) {
+  for (std::size_t stage = 0; stage < j.stages.size(); ++stage) {
+    for (const auto& [task, commit] : j.stages[stage].committed) {
+      ++j.tasks_done;
+      if (stage == 0) {
+        j.input_bytes += commit.input_bytes;
+        j.input_records += commit.input_records;
+      }
+      if (stage + 1 == j.stages.size()) j.output_records += commit.output_records;
+      for (const auto& [name, value] : commit.counters) {
+        if (j.counters.size() >= counters_of_job_max && !j.counters.contains(name)) continue;
+        auto& sum = j.counters[name];
+        sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(value));  // wraps, as users' sums may
+      }
+    }
+  }
+}
+
+}  // namespace
+
+result<response> state::on(const create_job& c, std::int64_t now) {
+  TROUPE_TRY_VOID(check_name("job", c.job_name));
+  TROUPE_TRY_VOID(check_name("dataset", c.output));
+  TROUPE_TRY_VOID(checks::parameters(c.parameters));
+  if (c.copies > copies_max) return error{errc::invalid_argument, std::to_string(c.copies) + " copies: it must be at most " + std::to_string(copies_max)};
+  if (c.inputs.empty() || c.inputs.size() > checks::inputs_max)
+    return error{errc::invalid_argument, "a job has 1 to " + std::to_string(checks::inputs_max) + " inputs, not " + std::to_string(c.inputs.size())};
+  TROUPE_TRY(const auto* module, resolve_module(c.job_name, c.module_hash));
+  const auto& what = *std::find_if(module->jobs.begin(), module->jobs.end(), [&](const auto& j) { return j.name == c.job_name; });
+
+  std::vector<const dataset*> inputs;
+  std::uint32_t copies = c.copies;
+  for (const auto& name : c.inputs) {
+    const auto* d = find_dataset(name);
+    if (d == nullptr) {
+      const bool written = find_creating(name) != nullptr;
+      return error{errc::not_found, "no dataset is called " + checks::shorten(name) + (written ? " yet: it is still being written" : "")};
+    }
+    if (d->format != what.input_format)
+      return error{errc::failed_precondition, "job " + what.name + " does not read the format of dataset " + name + ": import it in another format"};
+    if (d->format == data_format::records) TROUPE_TRY_VOID(checks::readable_as(d->schema, what.input_schema, name, what.name));
+    if (c.copies == 0) copies = std::max(copies, d->copies);
+    inputs.push_back(d);
+  }
+  TROUPE_TRY_VOID(check_name_free(c.output, c.replace));
+  if (running_.size() >= jobs_running_max)
+    return error{errc::resource_exhausted, std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
+  TROUPE_TRY(auto plan, plan_job(inputs, what, c.seed));
+  const auto supervisor = choose_supervisor();
+  if (!supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
+
+  job j;
+  j.id = job_id{next_job_++};
+  dataset output;
+  output.name = c.output;
+  output.format = what.output_format;
+  output.schema = what.output_schema;
+  output.copies = copies;
+  output.made_by = j.id;
+  output.created_at_unix_ms = now;
+  j.output = add_creating(std::move(output)).id;
+  j.name = c.job_name;
+  j.module = module->name;
+  j.module_hash = module->hash;
+  j.description = what;
+  for (const auto* d : inputs) j.inputs.push_back(d->id);
+  j.input_names = c.inputs;
+  j.output_name = c.output;
+  j.replace = c.replace;
+  j.output_copies = copies;
+  j.parameters = c.parameters;
+  j.plan = plan;
+  j.created_at_unix_ms = now;
+  j.supervisor = supervisor;
+  j.supervisor_epoch = epoch{1};
+  j.stages.resize(what.stages);
+  j.first_segment = reserve(j.output, std::uint64_t{plan.partitions} * attempts_per_task);
+  running_.insert(j.id);
+  const response made{.dataset = j.output, .job = j.id, .first_segment = j.first_segment};
+  jobs_.emplace(j.id, std::move(j));
+  return made;
+}
+
+/// The job, if it has not ended; with `fence`, only for its present supervisor.
+result<job*> state::running_job(job_id id, std::optional<epoch> fence) {
+  const auto at = jobs_.find(id);
+  if (at == jobs_.end()) return error{errc::not_found, "job " + to_string(id) + " is not known"};
+  if (!running_.contains(id)) return error{errc::failed_precondition, "job " + to_string(id) + " has ended"};
+  if (fence && *fence != at->second.supervisor_epoch)
+    return error{errc::aborted, "job " + to_string(id) + " has another supervisor by now: epoch " + to_string(at->second.supervisor_epoch) + ", not " +
+                                    to_string(*fence)};
+  return &at->second;
+}
+
+result<response> state::on(const start_job& c, std::int64_t now) {
+  TROUPE_TRY(auto* j, running_job(c.job, c.epoch));
+  if (j->state == job_state::queued) {
+    j->state = job_state::running;
+    j->started_at_unix_ms = now;
+  }
+  return response{.dataset = j->output, .job = j->id, .first_segment = j->first_segment};
+}
+
+result<response> state::on(const commit_task& c, std::int64_t) {
+  TROUPE_TRY(auto* j, running_job(c.job, c.epoch));
+  const auto name = task_name(c.job, c.stage, c.task);
+  if (j->state != job_state::running) return error{errc::failed_precondition, "job " + to_string(c.job) + " was not started"};
+  if (c.stage.value >= j->stages.size() || c.task.value >= tasks_of(*j, c.stage.value))
+    return error{errc::invalid_argument, name + " does not exist"};
+  if (c.commit.attempt.value < 1 || c.commit.attempt.value > attempts_per_task)
+    return error{errc::invalid_argument, name + " has no attempt " + to_string(c.commit.attempt)};
+  TROUPE_TRY_VOID(checks::counters(c.commit.counters));
+  const auto* where = find_member(c.commit.where);
+  if (where == nullptr) return error{errc::invalid_argument, "member " + to_string(c.commit.where) + ", where " + name + " ran, is not known"};
+  auto& progress = j->stages[c.stage.value];
+  if (progress.committed.contains(c.task)) return error{errc::already_exists, name + " is committed already"};
+  if (where->incarnation != c.commit.where_incarnation || !is_live(where->id))
+    return error{errc::aborted, "node " + where->name + " died since it ran " + name};
+  if (const auto first = progress.first_digests.find(c.task); first != progress.first_digests.end() && first->second != c.commit.digest)
+    return error{errc::failed_precondition, name + " gave another output when it was repeated (digest " + c.commit.digest.to_string() + ", first " +
+                                                first->second.to_string() + "): the job is not deterministic"};
+  if (const auto& output = c.commit.output) {
+    const segment_id due{j->first_segment.value + std::uint64_t{c.task.value} * attempts_per_task + c.commit.attempt.value - 1};
+    if (c.stage.value + 1 != j->stages.size()) return error{errc::invalid_argument, name + " is not of the last stage and writes no segment"};
+    if (output->id != due) return error{errc::invalid_argument, name + " wrote segment " + to_string(output->id) + ", not " + to_string(due)};
+    TROUPE_TRY_VOID(check_segment(*output));
+    if (std::none_of(output->holders.begin(), output->holders.end(), [this](member_id h) { return is_live(h); }))
+      return error{errc::aborted, "every holder of the output of " + name + " died"};
+  }
+  progress.committed.emplace(c.task, c.commit);
+  return response{.dataset = j->output, .job = j->id};
+}
+
+result<response> state::on(const revoke_task& c, std::int64_t) {
+  TROUPE_TRY(auto* j, running_job(c.job, c.epoch));
+  const auto name = task_name(c.job, c.stage, c.task);
+  if (c.stage.value >= j->stages.size()) return error{errc::invalid_argument, name + " does not exist"};
+  auto& progress = j->stages[c.stage.value];
+  const auto at = progress.committed.find(c.task);
+  if (at == progress.committed.end() || at->second.attempt != c.attempt)
+    return error{errc::not_found, "attempt " + to_string(c.attempt) + " of " + name + " is not the committed one"};
+  progress.first_digests.emplace(c.task, at->second.digest);
+  progress.committed.erase(at);
+  return response{.dataset = j->output, .job = j->id};
+}
+
+result<response> state::on(const finish_job& c, std::int64_t now) {
+  TROUPE_TRY(auto* j, running_job(c.job, c.epoch));
+  if (c.outcome != job_state::succeeded && c.outcome != job_state::failed && c.outcome != job_state::cancelled)
+    return error{errc::invalid_argument, "job " + to_string(c.job) + " cannot end as queued or running"};
+  if (c.outcome == job_state::succeeded) {
+    const auto done = j->stages.back().committed.size();
+    if (done != j->plan.partitions)
+      return error{errc::failed_precondition, "job " + to_string(c.job) + " has committed " + std::to_string(done) + " of " +
+                                                  std::to_string(j->plan.partitions) + " tasks of its last stage"};
+  }
+  j->attempts = c.attempts;
+  j->lost_attempts = c.lost_attempts;
+  j->lost_task_seconds = std::isfinite(c.lost_task_seconds) ? c.lost_task_seconds : 0;
+  const response answer{.dataset = c.outcome == job_state::succeeded ? j->output : dataset_id{}, .job = c.job};
+  end_job(*j, c.outcome, c.error, now);
+  return answer;
+}
+
+result<response> state::on(const cancel_job& c, std::int64_t now) {
+  TROUPE_TRY(auto* j, running_job(c.job, std::nullopt));
+  end_job(*j, job_state::cancelled, job_error{.message = c.reason.empty() ? "cancelled" : c.reason}, now);
+  return response{.job = c.job};
+}
+
+void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std::int64_t now) {
+  std::vector<partition> partitions;
+  if (outcome == job_state::succeeded) {
+    why.reset();
+    partitions.resize(j.plan.partitions);
+    for (auto& [task, commit] : j.stages.back().committed)
+      if (commit.output) partitions[task.value].segments.push_back(std::move(*commit.output));
+  } else if (!why) {
+    why = job_error{.message = outcome == job_state::failed ? "failed for a reason that was not given" : "cancelled"};
+  }
+  sum_up(j);
+  j.stages.clear();
+  j.supervisor.reset();
+  j.state = outcome;
+  j.error = std::move(why);
+  if (j.error) {
+    j.error->message = checks::shorten(std::move(j.error->message));
+    j.error->node = checks::shorten(std::move(j.error->node));
+    j.error->dataset = checks::shorten(std::move(j.error->dataset));
+  }
+  j.finished_at_unix_ms = now;
+  running_.erase(j.id);  // before publish: a job may replace its own input
+  if (outcome == job_state::succeeded)
+    publish(j.output, std::move(partitions), now);
+  else
+    drop_creating(j.output);
+  for (const auto input : j.inputs)
+    if (const auto* d = find_dataset(input); d != nullptr && d->state == dataset_state::deleting && !is_read(input)) erase_dataset(input);
+  trim_history(j.id);
+}
+
+/// Forgets the oldest ended jobs beyond the limit, but not the one that has just ended: somebody waits to hear how.
+void state::trim_history(job_id keep) {
+  while (jobs_.size() - running_.size() > limits::jobs_in_history_max) {
+    const auto oldest = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& j) { return j.first != keep && !running_.contains(j.first); });
+    jobs_.erase(oldest);
+  }
+}
+
+}  // namespace troupe::metadata

@@ -157,10 +157,10 @@ BOOST_DESCRIBE_STRUCT(envelope, (), (id, at_unix_ms, command))
 
 /// Answer of apply: the ids that the command made; zero where it made none.
 struct response {
-  dataset_id dataset;
-  job_id job;
-  segment_id first_segment;
-  std::string text;  ///< for begin_import of an existing name and the like: nothing; for load_module: the hash
+  dataset_id dataset{};
+  job_id job{};
+  segment_id first_segment{};
+  std::string text{};  ///< the name of a member or module; the hash for load_module
   friend bool operator==(const response&, const response&) = default;
 };
 BOOST_DESCRIBE_STRUCT(response, (), (dataset, job, first_segment, text))

@@ -106,10 +106,10 @@ enum class job_state : std::uint8_t { queued, running, succeeded, failed, cancel
 BOOST_DESCRIBE_ENUM(job_state, queued, running, succeeded, failed, cancelled)
 
 struct job_error {
-  std::string message;
-  std::string node;     ///< name of the member; empty when none is to blame
-  std::string dataset;  ///< of the input; empty when none is to blame
-  std::optional<std::uint64_t> offset;  ///< of the record within its partition of that dataset
+  std::string message{};
+  std::string node{};     ///< name of the member; empty when none is to blame
+  std::string dataset{};  ///< of the input; empty when none is to blame
+  std::optional<std::uint64_t> offset{};  ///< of the record within its partition of that dataset
   friend bool operator==(const job_error&, const job_error&) = default;
 };
 BOOST_DESCRIBE_STRUCT(job_error, (), (message, node, dataset, offset))

@@ -1,1 +1,45 @@
-#include <troupe/metadata/state.hpp>
+#include <algorithm>
+#include <troupe/base/invariant.hpp>
+#include <troupe/metadata/splits.hpp>
+
+namespace troupe::metadata {
+
+result<split_table> split_table::make(const state& s, const job& j) {
+  TROUPE_INVARIANT(j.plan.split_bytes > 0, "job " + to_string(j.id) + " has no split size");
+  split_table table;
+  table.split_bytes_ = j.plan.split_bytes;
+  std::uint64_t tasks = 0;
+  for (std::uint32_t input = 0; input < j.inputs.size(); ++input) {
+    const auto* d = s.find_dataset(j.inputs[input]);
+    if (d == nullptr)
+      return error{errc::not_found, "input " + to_string(j.inputs[input]) + " of job " + to_string(j.id) + " is gone"};
+    for (std::uint32_t p = 0; p < d->partitions.size(); ++p) {
+      std::uint64_t records = 0;
+      for (const auto& g : d->partitions[p].segments) {
+        if (g.file_bytes > 0) {
+          const split whole{input, d->id, partition_index{p}, g.id, 0, g.file_bytes, record_offset{records}};
+          table.entries_.push_back({static_cast<std::uint32_t>(tasks), g.file_bytes, whole});
+          tasks += splits_of(g.file_bytes, table.split_bytes_);
+        }
+        records += g.records;
+      }
+    }
+  }
+  TROUPE_INVARIANT(tasks == j.plan.map_tasks,
+                   "job " + to_string(j.id) + " was planned with " + std::to_string(j.plan.map_tasks) + " map tasks, its inputs make " + std::to_string(tasks));
+  table.size_ = static_cast<std::uint32_t>(tasks);
+  return table;
+}
+
+split split_table::at(task_index task) const {
+  TROUPE_INVARIANT(task.value < size_, "task " + to_string(task) + " of " + std::to_string(size_));
+  const auto after = std::upper_bound(entries_.begin(), entries_.end(), task.value,
+                                      [](std::uint32_t t, const entry& e) { return t < e.first_task; });
+  const auto& found = *std::prev(after);
+  split range = found.whole;
+  range.from = (task.value - found.first_task) * split_bytes_;
+  range.to = found.file_bytes - range.from < split_bytes_ ? found.file_bytes : range.from + split_bytes_;
+  return range;
+}
+
+}  // namespace troupe::metadata

@@ -124,7 +124,7 @@ class state {
   // Jobs (apply_jobs.cpp)
   result<job*> running_job(job_id id, std::optional<epoch> fence);
   void end_job(job& j, job_state outcome, std::optional<job_error> error, std::int64_t now);
-  void trim_history();
+  void trim_history(job_id keep);
 
   void remember(request_id id, const result<response>& answer);
   void rebuild_indexes();
