@@ -1,0 +1,179 @@
+#include "node/daemon/shapes.hpp"
+
+#include <algorithm>
+
+namespace troupe::node {
+namespace {
+
+std::string name_of(const metadata::state& s, member_id id) {
+  const auto* m = s.find_member(id);
+  return m != nullptr ? m->name : id.value.short_string();
+}
+
+std::vector<std::string> names_of(const metadata::state& s, const std::vector<member_id>& ids) {
+  std::vector<std::string> names;
+  for (const auto id : ids) names.push_back(name_of(s, id));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::optional<api::timestamp> moment(std::int64_t unix_ms) {
+  if (unix_ms == 0) return std::nullopt;
+  return api::timestamp{unix_ms};
+}
+
+template <class Visit>
+void for_each_segment(const metadata::dataset& d, Visit visit) {
+  for (const auto& p : d.partitions)
+    for (const auto& s : p.segments) visit(s);
+}
+
+}  // namespace
+
+api::node to_api(const metadata::member& m, member_id leader) {
+  api::node n;
+  n.name = m.name;
+  n.id = m.id;
+  n.address = m.address;
+  n.pid = m.pid;
+  n.state = static_cast<api::node_state>(m.state);
+  n.state_reason = m.state_reason;
+  n.incarnation = m.incarnation;
+  n.leader = m.id == leader;
+  n.cores = m.cores;
+  n.slots = m.slots;
+  n.memory_bytes = m.memory_bytes;
+  n.version = m.version;
+  n.started_at = api::timestamp{m.started_at_unix_ms};
+  return n;
+}
+
+api::dataset_summary to_summary(const metadata::dataset& d) {
+  api::dataset_summary out;
+  out.name = d.name;
+  out.id = d.id;
+  out.format = d.format;
+  out.state = static_cast<api::dataset_state>(d.state);
+  out.copies = d.copies;
+  out.partition_count = static_cast<std::uint32_t>(d.partitions.size());
+  out.created_at = api::timestamp{d.created_at_unix_ms};
+  out.made_by = d.made_by;
+  for_each_segment(d, [&](const metadata::segment& s) {
+    out.records += s.records;
+    out.bytes += s.bytes;
+  });
+  return out;
+}
+
+api::dataset to_api(const metadata::state& s, const metadata::dataset& d) {
+  api::dataset out;
+  out.name = d.name;
+  out.id = d.id;
+  out.format = d.format;
+  out.schema = d.schema.fields;
+  out.state = static_cast<api::dataset_state>(d.state);
+  out.copies = d.copies;
+  out.created_at = api::timestamp{d.created_at_unix_ms};
+  out.made_by = d.made_by;
+  for (const auto& p : d.partitions) {
+    api::partition_summary part;
+    std::optional<std::vector<member_id>> everywhere;
+    for (const auto& seg : p.segments) {
+      part.records += seg.records;
+      part.bytes += seg.bytes;
+      part.segments.push_back({seg.id, seg.records, seg.bytes, seg.digest.to_string(), names_of(s, seg.holders)});
+      auto holders = seg.holders;
+      std::sort(holders.begin(), holders.end());
+      if (!everywhere) {
+        everywhere = std::move(holders);
+      } else {
+        std::vector<member_id> both;
+        std::set_intersection(everywhere->begin(), everywhere->end(), holders.begin(), holders.end(), std::back_inserter(both));
+        everywhere = std::move(both);
+      }
+    }
+    if (everywhere) part.copies = names_of(s, *everywhere);
+    out.records += part.records;
+    out.bytes += part.bytes;
+    out.partitions.push_back(std::move(part));
+  }
+  return out;
+}
+
+api::module_info to_api(const metadata::state& s, const metadata::module_info& m) {
+  api::module_info out;
+  out.name = m.name;
+  out.hash = m.hash;
+  out.abi = m.abi;
+  out.size_bytes = m.size_bytes;
+  out.loaded_at = api::timestamp{m.loaded_at_unix_ms};
+  out.nodes = names_of(s, m.holders);
+  for (const auto& j : m.jobs)
+    out.jobs.push_back({j.name, j.input_format, j.input_schema.fields, j.output_format, j.output_schema.fields, j.stages});
+  return out;
+}
+
+api::job to_api(const metadata::state& s, const metadata::job& j) {
+  api::job out;
+  out.id = j.id;
+  out.name = j.name;
+  out.module = j.module;
+  out.module_hash = j.module_hash;
+  out.inputs = j.input_names;
+  out.outputs = {j.output_name};
+  out.parameters = j.parameters;
+  out.state = static_cast<api::job_state>(j.state);
+  if (j.error) {
+    api::job_error e;
+    e.message = j.error->message;
+    if (!j.error->node.empty()) e.node = j.error->node;
+    if (!j.error->dataset.empty()) e.dataset = j.error->dataset;
+    e.offset = j.error->offset;
+    out.error = std::move(e);
+  }
+  out.created_at = api::timestamp{j.created_at_unix_ms};
+  out.started_at = moment(j.started_at_unix_ms);
+  out.finished_at = moment(j.finished_at_unix_ms);
+  const bool ended = api::has_ended(out.state);
+  const auto stage_tasks = [&](std::uint32_t stage) {
+    return std::uint64_t{stage == 0 ? j.plan.map_tasks : j.plan.partitions};
+  };
+  for (std::uint32_t stage = 0; stage < j.description.stages; ++stage) {
+    api::job_stage shown;
+    shown.name = stage == 0 ? "map" : "reduce";
+    shown.tasks.total = stage_tasks(stage);
+    if (stage < j.stages.size()) shown.tasks.done = j.stages[stage].committed.size();
+    if (ended && out.state == api::job_state::succeeded) shown.tasks.done = shown.tasks.total;
+    out.tasks.total += shown.tasks.total;
+    out.stages.push_back(std::move(shown));
+  }
+  if (ended) {
+    out.tasks.done = j.tasks_done;
+    out.input_bytes = j.input_bytes;
+    out.input_records = j.input_records;
+    out.output_records = j.output_records;
+    out.counters = j.counters;
+  } else {
+    for (std::size_t stage = 0; stage < j.stages.size(); ++stage)
+      for (const auto& [task, commit] : j.stages[stage].committed) {
+        ++out.tasks.done;
+        if (stage == 0) {
+          out.input_bytes += commit.input_bytes;
+          out.input_records += commit.input_records;
+        }
+        if (stage + 1 == j.stages.size()) out.output_records += commit.output_records;
+        for (const auto& [name, delta] : commit.counters) out.counters[name] += delta;
+      }
+    if (j.supervisor) out.supervisor = name_of(s, *j.supervisor);
+  }
+  out.attempts = j.attempts;
+  out.lost_attempts = j.lost_attempts;
+  out.lost_task_seconds = j.lost_task_seconds;
+  return out;
+}
+
+api::event to_api(const telemetry::event& e) {
+  return {e.id, api::timestamp{e.time_unix_ms}, e.kind, e.node, e.text, e.fields};
+}
+
+}  // namespace troupe::node

@@ -1,0 +1,21 @@
+#pragma once
+#include <troupe/api/actors.hpp>
+#include <troupe/api/cluster.hpp>
+#include <troupe/api/datasets.hpp>
+#include <troupe/api/jobs.hpp>
+#include <troupe/api/modules.hpp>
+#include <troupe/metadata/state.hpp>
+#include <troupe/telemetry/journal.hpp>
+
+/// From what the cluster knows to what the HTTP API shows.
+namespace troupe::node {
+
+api::node to_api(const metadata::member& m, member_id leader);
+api::dataset_summary to_summary(const metadata::dataset& d);
+api::dataset to_api(const metadata::state& s, const metadata::dataset& d);
+api::module_info to_api(const metadata::state& s, const metadata::module_info& m);
+/// The job as metadata knows it: live counts of a running job are added by its supervisor.
+api::job to_api(const metadata::state& s, const metadata::job& j);
+api::event to_api(const telemetry::event& e);
+
+}  // namespace troupe::node
