@@ -26,7 +26,9 @@ class service {
     return std::forward<F>(f)(state_);
   }
 
-  /// Calls `observer` after every applied command, in order, on the metadata thread, with the state just after it. Lives until the returned function is called.
+  /// Calls `observer` after every applied command, in order, on the metadata thread, with the state just after it. A command that was refused comes too, with
+  /// its error and an unchanged state; a repeated request does not. When the whole state was replaced (this node took in a snapshot), one call comes with a
+  /// `noop`: look at everything. Lives until the returned function is called; when that returns, `f` is not running (save when called from within `f`).
   using observer = std::function<void(log_index, const command&, const result<response>&, const state&)>;
   virtual std::function<void()> observe(observer f) = 0;
 
