@@ -1,0 +1,36 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <troupe/base/result.hpp>
+#include <troupe/base/schema.hpp>
+#include <vector>
+
+namespace troupe::modules {
+
+/// What a module says about one of its jobs. The fields are those of metadata::job_description, by the same names.
+struct job_info {
+  std::string name;
+  data_format input_format = data_format::lines;
+  schema input_schema;  ///< empty unless the input's format is records
+  data_format output_format = data_format::records;
+  schema output_schema;
+  std::uint32_t stages = 1;  ///< 1: map only; 2: map and reduce
+  friend bool operator==(const job_info&, const job_info&) = default;
+};
+
+/// What a module says about itself.
+struct module_description {
+  std::string abi;  ///< its ABI tag; equal to sdk::abi_tag, or it would have been refused
+  std::vector<job_info> jobs;
+  friend bool operator==(const module_description&, const module_description&) = default;
+};
+
+/// The JSON that `troupe-worker --inspect` prints, on one line: `{"abi":…,"jobs":[{"name":…,…}]}`, or `{"error":{"code":…,"message":…}}`.
+std::string to_json(const module_description& description);
+std::string to_json(const error& refused);
+
+/// The other way. An `error` inside becomes that error; anything that is neither is `corrupted`.
+result<module_description> parse_json(std::string_view text);
+
+}  // namespace troupe::modules

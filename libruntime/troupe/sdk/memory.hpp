@@ -1,0 +1,91 @@
+#pragma once
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace troupe::sdk {
+
+/// Zeroed memory from the operating system, on huge pages where it gives them: a table of random accesses would otherwise miss the TLB at each.
+class mapped_memory {
+ public:
+  mapped_memory() = default;
+  explicit mapped_memory(std::size_t bytes) : bytes_(bytes) {
+    data_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data_ == MAP_FAILED) {
+      data_ = nullptr;
+      throw std::bad_alloc();
+    }
+    ::madvise(data_, bytes, MADV_HUGEPAGE);  // best effort
+  }
+  mapped_memory(mapped_memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  mapped_memory& operator=(mapped_memory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~mapped_memory() {
+    if (data_ != nullptr) ::munmap(data_, bytes_);
+  }
+  [[nodiscard]] void* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// Bytes that stay where they are until `clear`, which keeps the memory. Pieces are 1 MiB; a larger string gets a piece of its own.
+class byte_arena {
+ public:
+  static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
+
+  /// Room for `size` bytes, not aligned.
+  char* allocate(std::size_t size) {
+    if (size > left_) [[unlikely]] grow(size);
+    char* const out = at_;
+    at_ += size;
+    left_ -= size;
+    used_ += size;
+    return out;
+  }
+  const char* copy(std::string_view bytes) {
+    char* const out = allocate(bytes.size());
+    if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
+    return out;
+  }
+  /// Given out since the last `clear`.
+  [[nodiscard]] std::size_t used() const noexcept { return used_; }
+  void clear() noexcept {
+    large_.clear();
+    next_ = 0;
+    at_ = nullptr;
+    left_ = used_ = 0;
+  }
+
+ private:
+  void grow(std::size_t size) {
+    if (size > piece_bytes) {
+      large_.emplace_back(size);
+      at_ = static_cast<char*>(large_.back().data());
+      left_ = size;
+      return;
+    }
+    if (next_ == pieces_.size()) pieces_.emplace_back(piece_bytes);
+    at_ = static_cast<char*>(pieces_[next_++].data());
+    left_ = piece_bytes;
+  }
+  std::vector<mapped_memory> pieces_;
+  std::vector<mapped_memory> large_;
+  std::size_t next_ = 0;
+  char* at_ = nullptr;
+  std::size_t left_ = 0;
+  std::size_t used_ = 0;
+};
+
+}  // namespace troupe::sdk
