@@ -30,6 +30,7 @@ struct block_store_usage {
 };
 
 class block_store_impl;
+class spill_file;
 
 /// Keeps a block's bytes where they are while it lives; copyable, any thread. A block that lies in memory is read in
 /// place, a spilled one from its file.
@@ -61,6 +62,7 @@ class block_pin {
   bytes_view memory_;
   location location_;
   std::shared_ptr<const void> hold_;
+  const spill_file* file_ = nullptr;  ///< kept by hold_
 };
 
 /// Memory of the receiving reserve, to be filled by whoever reads a block from a peer. Without commit() it is freed.
@@ -81,6 +83,8 @@ class receive_buffer {
   friend class block_store_impl;
   char* data_ = nullptr;
   std::size_t size_ = 0;
+  std::uint64_t chunk_ = 0;
+  block_store_impl* store_ = nullptr;  ///< kept by hold_
   std::shared_ptr<void> hold_;
 };
 
@@ -133,8 +137,8 @@ class block_store {
   [[nodiscard]] block_store_impl& implementation() noexcept { return *impl_; }
 
  private:
-  explicit block_store(std::unique_ptr<block_store_impl> impl);
-  std::unique_ptr<block_store_impl> impl_;
+  explicit block_store(std::shared_ptr<block_store_impl> impl);
+  std::shared_ptr<block_store_impl> impl_;
 };
 
 }  // namespace troupe::dataflow
