@@ -42,6 +42,11 @@ void failure_detector::paused(time_point from, time_point to) {
   for (auto& [id, m] : members_) m.heard += to - from;
 }
 
+void failure_detector::not_committed(member_id id, incarnation its, member_state committed) {
+  const auto at = members_.find(id);
+  if (at != members_.end() && at->second.incarnation == its) at->second.said = committed;
+}
+
 std::vector<verdict> failure_detector::check(time_point now) {
   std::vector<verdict> due;
   for (auto& [id, m] : members_) {
@@ -51,7 +56,7 @@ std::vector<verdict> failure_detector::check(time_point now) {
     std::string reason;
     if (m.process_gone) {
       found = member_state::dead;
-      reason = "its process ended: the connection was closed";
+      reason = "its process is gone: the connection ended, and its port refuses";
     } else if (quiet >= options_.lease) {
       found = member_state::dead;
       reason = silence(quiet) + ", longer than its lease";

@@ -32,8 +32,8 @@ struct verdict {
 /// thread; pure: events and times come in, `check` returns verdicts.
 ///
 ///   heard        alive   ── 500 ms of silence ──► suspect ── 1 s ──► dead
-///   connection closed by the peer's kernel (kill -9, exit, crash): dead at once, since the process is gone
-///   connection lost otherwise (reset by a cut, a write that timed out): suspect at once, dead when the lease runs out
+///   the process is known to be gone (its connection ended, and its port refuses): dead at once
+///   its connection ended, and no more is known: suspect at once, dead when the lease runs out
 ///
 /// A verdict is given once. Dead is final for an incarnation: only a higher one is followed again.
 class failure_detector {
@@ -48,11 +48,14 @@ class failure_detector {
 
   /// Anything came from it.
   void heard(member_id id, incarnation its, time_point now);
-  /// Its connection ended. `process_gone`: the kernel closed it in order, which no hanging process does.
+  /// Its connection ended. `process_gone`: nobody listens on its port any more, so the process is not there.
   void closed(member_id id, incarnation its, bool process_gone, time_point now);
   /// This process itself did not run between `from` and `to` (stopped, starved, suspended): silence in that time is nobody's fault but ours, so
   /// every lease is extended by it.
   void paused(time_point from, time_point to);
+
+  /// A verdict was not committed (no room on the disk): `committed` is what the cluster still believes, and `check` says it again.
+  void not_committed(member_id id, incarnation its, metadata::member_state committed);
 
   /// Verdicts that are due. Each is returned once; the caller commits them.
   [[nodiscard]] std::vector<verdict> check(time_point now);
