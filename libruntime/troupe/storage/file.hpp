@@ -68,6 +68,7 @@ class file {
   void close() noexcept;
 
  private:
+  friend result<file> replace_file_open(file_operations&, const std::string&, std::string_view, std::span<const bytes_view>);
   file(file_operations& operations, int fd, std::string path) : operations_(&operations), fd_(fd), path_(std::move(path)) {}
 
   file_operations* operations_ = nullptr;
@@ -82,6 +83,10 @@ result<void> sync_directory(file_operations& operations, const std::string& path
 /// or the new one. On an error (a full disk) the old content stays and name.new is removed.
 result<void> replace_file(file_operations& operations, const std::string& directory, std::string_view name,
                           std::span<const bytes_view> parts);
+
+/// The same, and the new file comes back open for reading and writing.
+result<file> replace_file_open(file_operations& operations, const std::string& directory, std::string_view name,
+                               std::span<const bytes_view> parts);
 
 /// A whole file. `not_found` when there is none; `resource_exhausted` above `bytes_max`.
 result<bytes> read_file(file_operations& operations, const std::string& path, std::size_t bytes_max);

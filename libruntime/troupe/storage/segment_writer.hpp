@@ -46,8 +46,8 @@ class segment_writer {
   /// the next one. `corrupted` when it does not fit; then nothing is written and the writer goes on.
   result<void> append_encoded(bytes_view batch);
 
-  /// Makes what was appended durable now. Aborts the process when the disk fails.
-  void sync();
+  /// Makes what was appended durable now, at the first call also the file's name. Aborts the process when the disk fails.
+  result<void> sync();
 
   /// Writes the footer, syncs file and directory. The segment is then durable and complete. `resource_exhausted` as above.
   result<format::segment_summary> seal();
@@ -70,6 +70,7 @@ class segment_writer {
   file file_;  ///< closed once sealed or given up
   segment_id id_;
   format::segment_builder builder_;
+  bool name_is_durable_ = false;
 };
 
 }  // namespace troupe::storage

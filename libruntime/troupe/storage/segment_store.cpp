@@ -1,0 +1,95 @@
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <troupe/storage/segment_store.hpp>
+
+namespace troupe::storage {
+namespace {
+
+constexpr std::string_view suffix = ".seg";
+
+/// The id in «17.seg»; nothing for any other name.
+bool parse_name(std::string_view name, segment_id& id) {
+  if (name.size() <= suffix.size() || !name.ends_with(suffix)) return false;
+  name.remove_suffix(suffix.size());
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), id.value);
+  return parsed.ec == std::errc{} && parsed.ptr == name.data() + name.size() && std::to_string(id.value) == name;
+}
+
+}  // namespace
+
+std::string segment_store::path(segment_id id) const { return directory_ + "/" + to_string(id) + std::string(suffix); }
+
+result<segment_writer> segment_store::create(segment_id id, const segment_info& info) {
+  TROUPE_TRY(file f, file::open(*operations_, path(id), O_RDWR | O_CREAT | O_EXCL));
+  // From here on the writer owns the file: whatever fails, it removes it.
+  segment_writer writer(*operations_, directory_, std::move(f), id);
+  const format::segment_header header{info.cluster, info.replica, info.dataset, info.partition, id,
+                                      info.epoch,   info.schema,  info.format,  info.created_at_unix_ms};
+  if (info.expected_bytes != 0)
+    TROUPE_TRY_VOID(writer.file_.reserve(0, format::segment_header_bytes + info.expected_bytes, true));
+  TROUPE_TRY_VOID(writer.file_.write(format::encode_segment_header(header), 0));
+  return writer;
+}
+
+result<segment_reader> segment_store::open(segment_id id) const { return segment_reader::open(*operations_, path(id), id); }
+
+result<segment_store::inspection> segment_store::inspect(segment_id id, record_offset known_high_water_mark) const {
+  inspection found;
+  std::uint64_t batches_bytes = 0;
+  TROUPE_TRY(const file f, file::open(*operations_, path(id), O_RDONLY));
+  TROUPE_TRY(const std::uint64_t size, f.size());
+  if (size < format::segment_header_bytes) {
+    // Cut off while it was created: nothing was ever acknowledged of it, unless somebody knows better.
+    found.scan = format::scan_batches({}, id, known_high_water_mark);
+    if (found.scan.state == format::scan_state::whole) {
+      found.scan.state = format::scan_state::torn;
+      found.scan.reason = path(id) + " ends inside its header";
+    }
+    return found;
+  }
+  if (const auto sealed = open(id)) {
+    found.sealed = true;
+    batches_bytes = sealed->summary().file_bytes;
+  } else if (sealed.error().code() == errc::failed_precondition) {
+    TROUPE_TRY(const bytes raw_header, f.read(format::segment_header_bytes, 0));
+    const auto header = format::decode_segment_header(raw_header);
+    if (!header) return header.error().with_context(path(id));
+    if (header->segment != id)
+      return error{errc::corrupted, path(id) + ": the file says that it is segment " + to_string(header->segment)};
+    batches_bytes = size - format::segment_header_bytes;
+  } else {
+    return sealed.error();
+  }
+  TROUPE_TRY(const bytes batches, f.read(static_cast<std::size_t>(batches_bytes), format::segment_header_bytes));
+  found.scan = format::scan_batches(batches, id, known_high_water_mark);
+  if (found.sealed && found.scan.state == format::scan_state::torn) found.scan.state = format::scan_state::damaged;
+  return found;
+}
+
+result<void> segment_store::remove(segment_id id) {
+  if (operations_->unlink(path(id).c_str()) != 0 && errno != ENOENT) return error::from_errno("remove", path(id), errno);
+  return ok();
+}
+
+result<std::vector<segment_id>> segment_store::list() const {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(directory_.c_str()), &::closedir);
+  if (!directory) return error::from_errno("list", directory_, errno);
+  std::vector<segment_id> ids;
+  segment_id id;
+  errno = 0;
+  while (const auto* entry = ::readdir(directory.get())) {
+    if (parse_name(entry->d_name, id)) ids.push_back(id);
+    errno = 0;
+  }
+  if (errno != 0) return error::from_errno("list", directory_, errno);
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+}  // namespace troupe::storage
