@@ -5,12 +5,13 @@
 #include <caf/sec.hpp>
 #include <troupe/base/codec.hpp>
 
-/// CAF's view of a cluster message: one string, made by base/codec from the struct's description. So a message needs no code of its own, travels
-/// by memcpy, and is validated on arrival as everything else is: bytes that do not decode are an error of that message, never a crash.
+/// CAF's view of a cluster message: one string, made by base/codec from the struct's description. So a message needs no
+/// code of its own, travels by memcpy, and is validated on arrival as everything else is: bytes that do not decode are
+/// an error of that message, never a crash.
 namespace troupe::message {
 
 template <class Inspector, class T>
-  requires codec::described<T>
+requires codec::described<T>
 typename Inspector::result_type inspect(Inspector& f, T& x) {
   if constexpr (Inspector::reads_state) {
     bytes encoded = codec::encode(x);

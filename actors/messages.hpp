@@ -4,19 +4,20 @@
 #include <troupe/metadata/model.hpp>
 #include <troupe/scheduling/attempt_ref.hpp>
 
-/// The one list of messages between nodes' actors; append only. All go to a node's gateway (its node supervisor), carry who sent them, and are at
-/// most `limits::control_message_bytes_max` long: what can grow is cut (texts, counters) or comes in pages (logs, trees).
+/// The one list of messages between nodes' actors; append only. All go to a node's gateway (its node supervisor), carry
+/// who sent them, and are at most `limits::control_message_bytes_max` long: what can grow is cut (texts, counters) or
+/// comes in pages (logs, trees).
 ///
-/// A link may break and lose what was under way. So nothing counts on arrival: `node_report` lists every second what a node has, and whoever
-/// finds a difference repeats itself; every message may come twice.
+/// A link may break and lose what was under way. So nothing counts on arrival: `node_report` lists every second what a
+/// node has, and whoever finds a difference repeats itself; every message may come twice.
 namespace troupe::message {
 
-inline constexpr std::size_t text_bytes_max = 4 << 10;      ///< of an error's message or a log line
-inline constexpr std::size_t counters_max = 256;            ///< of one task, names of at most 128 bytes: 36 KiB
+inline constexpr std::size_t text_bytes_max = 4 << 10;  ///< of an error's message or a log line
+inline constexpr std::size_t counters_max = 256;        ///< of one task, names of at most 128 bytes: 36 KiB
 inline constexpr std::size_t counter_name_bytes_max = 128;
 inline constexpr std::size_t log_page_bytes_max = 48 << 10;
 inline constexpr std::size_t tree_page_entries = 128;
-inline constexpr std::size_t sources_max = 2'048;           ///< lost map tasks in one report; the next attempt finds the rest
+inline constexpr std::size_t sources_max = 2'048;  ///< lost map outputs in one report; the next attempt finds the rest
 
 /// Who sends: an old incarnation's messages are dropped.
 struct sender {
@@ -27,12 +28,10 @@ BOOST_DESCRIBE_STRUCT(sender, (), (member, incarnation))
 
 /// Numbers of a job that its next supervisor goes on from.
 struct job_tallies {
-  std::uint64_t attempts = 0;
-  std::uint64_t lost_attempts = 0;
+  std::uint64_t attempts = 0;  ///< started so far
   double lost_task_seconds = 0;
-  std::uint32_t out_at_supervisor = 0;  ///< attempts at the supervisor's own node: they are lost with it
 };
-BOOST_DESCRIBE_STRUCT(job_tallies, (), (attempts, lost_attempts, lost_task_seconds, out_at_supervisor))
+BOOST_DESCRIBE_STRUCT(job_tallies, (), (attempts, lost_task_seconds))
 
 /// Supervisor → node. The node reads job, split and commits from its own metadata, and waits until that has them.
 struct start_attempt {
@@ -82,8 +81,8 @@ struct attempt_failed {
   scheduling::failure_kind kind = scheduling::failure_kind::engine;
   errc code = errc::internal;
   std::string text;
-  std::optional<std::uint64_t> offset;  ///< of the record within its partition
-  std::vector<task_index> sources;      ///< map tasks whose output could not be had
+  std::optional<std::uint64_t> offset;           ///< of the record within its partition
+  std::vector<scheduling::attempt_ref> sources;  ///< map attempts whose output could not be had
 };
 BOOST_DESCRIBE_STRUCT(attempt_failed, (), (sender, job, epoch, what, kind, code, text, offset, sources))
 
@@ -133,19 +132,18 @@ struct job_taken_over {
   message::sender sender;
   job_id job;
   troupe::epoch epoch;
-  std::uint32_t attempts_stopped = 0;
   double seconds_stopped = 0;
   job_tallies tallies;
 };
-BOOST_DESCRIBE_STRUCT(job_taken_over, (), (sender, job, epoch, attempts_stopped, seconds_stopped, tallies))
+BOOST_DESCRIBE_STRUCT(job_taken_over, (), (sender, job, epoch, seconds_stopped, tallies))
 
 struct log_line {
   std::int64_t at_unix_ms = 0;
-  std::string node;
-  std::string task;  ///< «map task 3, attempt 1»
+  std::string node;  ///< name
+  scheduling::attempt_ref what;
   std::string text;
 };
-BOOST_DESCRIBE_STRUCT(log_line, (), (at_unix_ms, node, task, text))
+BOOST_DESCRIBE_STRUCT(log_line, (), (at_unix_ms, node, what, text))
 
 /// Node → supervisor: what modules logged.
 struct log_lines {
@@ -162,23 +160,29 @@ struct job_status_query {
 };
 BOOST_DESCRIBE_STRUCT(job_status_query, (), (job))
 
+struct stage_status {
+  std::uint64_t total = 0;
+  std::uint64_t done = 0;
+  std::uint64_t running = 0;  ///< have a slot
+};
+BOOST_DESCRIBE_STRUCT(stage_status, (), (total, done, running))
+
 /// Live numbers of a running job; what it committed is in metadata.
 struct job_status {
   job_id job;
   bool known = false;  ///< false: no supervisor of it runs here
-  std::uint64_t tasks_total = 0;
-  std::uint64_t tasks_done = 0;
-  std::uint64_t tasks_running = 0;
+  std::vector<stage_status> stages;
   std::uint64_t attempts = 0;
   std::uint64_t lost_attempts = 0;
   double lost_task_seconds = 0;
-  std::uint64_t input_bytes = 0;      ///< of committed tasks that read datasets
-  std::uint64_t input_records = 0;    ///< of committed and of running ones
-  std::uint64_t output_records = 0;   ///< of committed tasks of the last stage
+  std::uint64_t input_bytes = 0;                 ///< of committed tasks that read datasets
+  std::uint64_t input_records = 0;               ///< of committed and of running ones
+  std::uint64_t output_records = 0;              ///< of committed tasks of the last stage
   std::map<std::string, std::int64_t> counters;  ///< of committed tasks, the first 256 names
 };
-BOOST_DESCRIBE_STRUCT(job_status, (), (job, known, tasks_total, tasks_done, tasks_running, attempts, lost_attempts, lost_task_seconds, input_bytes,
-                                       input_records, output_records, counters))
+BOOST_DESCRIBE_STRUCT(job_status, (),
+                      (job, known, stages, attempts, lost_attempts, lost_task_seconds, input_bytes, input_records,
+                       output_records, counters))
 
 /// Anyone → a node, as a request with a deadline. Lines are numbered from 1.
 struct job_log_query {
@@ -190,8 +194,8 @@ BOOST_DESCRIBE_STRUCT(job_log_query, (), (job, after, limit))
 
 struct job_log_page {
   job_id job;
-  bool known = false;         ///< false: this node has never supervised the job, or has forgotten it
-  std::uint64_t first = 0;    ///< number of the first line; more than after + 1 when older ones were dropped
+  bool known = false;       ///< false: this node has never supervised the job, or has forgotten it
+  std::uint64_t first = 0;  ///< number of the first line; more than after + 1 when older ones were dropped
   std::vector<log_line> lines;
   bool more = false;
 };
@@ -205,16 +209,17 @@ BOOST_DESCRIBE_STRUCT(tree_query, (), (from))
 
 /// An actor or worker as it is now. `parent` is the id of another entry; the node's own entry has none.
 struct tree_entry {
-  std::string id;      ///< unique in the cluster: «node1/worker/3»
+  std::string id;  ///< unique in the cluster: «node1/worker/3»
   std::string parent;
-  std::string kind;    ///< node, node_supervisor, worker, mapper, reducer, job_supervisor, monitor
-  std::string name;    ///< for people: «job 7 word_count», «map task 3, attempt 1»
+  std::string kind;  ///< node, node_supervisor, worker, mapper, reducer, job_supervisor, monitor
+  std::string name;  ///< «job_supervisor/7», «mapper/7.0.3.1»
   std::string node;
-  std::string state;   ///< running, idle, starting, stopped…
+  std::string state;  ///< running, idle, starting, stopped…
   std::uint32_t restarts = 0;
   std::uint32_t pid = 0;
+  std::string detail;  ///< a few words for people: «word_count, 12 of 40 tasks done»
 };
-BOOST_DESCRIBE_STRUCT(tree_entry, (), (id, parent, kind, name, node, state, restarts, pid))
+BOOST_DESCRIBE_STRUCT(tree_entry, (), (id, parent, kind, name, node, state, restarts, pid, detail))
 
 struct tree_page {
   std::vector<tree_entry> entries;

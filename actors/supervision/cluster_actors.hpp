@@ -25,12 +25,14 @@ struct cluster_actors_config {
   troupe::incarnation incarnation;
   std::string name;  ///< of the node
   std::uint32_t slots = 1;
-  std::uint64_t task_memory_bytes = 0;  ///< limit of one attempt
-  std::uint64_t task_time_limit_ms = 0; ///< 0: none
-  std::function<void(std::string)> escalated;  ///< a supervisor gave up, with its child's last error; the daemon should end
+  std::uint64_t task_memory_bytes = 0;   ///< limit of one attempt
+  std::uint64_t task_time_limit_ms = 0;  ///< 0: none
+  std::function<void(std::string)>
+      escalated;  ///< a supervisor gave up, with its child's last error; the daemon should end
 };
 
-/// The daemon's handle on its supervisors and monitor. Owned by the daemon; thread-safe; callbacks come on CAF's threads and must only hand over.
+/// The daemon's handle on its supervisors and monitor. Owned by the daemon; thread-safe; callbacks come on CAF's
+/// threads and must only hand over.
 ///
 ///     cluster_actors actors(system, metadata, ports, journal, config);
 ///     actors.start();                       // after this node's incarnation is committed
@@ -57,10 +59,13 @@ class cluster_actors {
   void peer_lost(member_id peer);
 
   using clock_duration = std::chrono::milliseconds;
-  /// Live numbers of a running job, from its supervisor wherever it is. `not_found` when it has none (ended: see metadata), `deadline_exceeded`.
+  /// Live numbers of a running job, from its supervisor wherever it is. `not_found` when it has none (ended: see
+  /// metadata), `deadline_exceeded`.
   void job_status(job_id job, clock_duration deadline, std::function<void(result<message::job_status>)> then);
-  /// Lines after number `after`, at most `limit` and at most 48 KiB of them; also of ended jobs, while their last supervisor's node remembers.
-  void job_logs(job_id job, std::uint64_t after, std::uint32_t limit, clock_duration deadline, std::function<void(result<message::job_log_page>)> then);
+  /// Lines after number `after`, at most `limit` and at most 48 KiB of them; also of ended jobs, while their last
+  /// supervisor's node remembers.
+  void job_logs(job_id job, std::uint64_t after, std::uint32_t limit, clock_duration deadline,
+                std::function<void(result<message::job_log_page>)> then);
   /// Every node's actors as they are. A node that does not answer in time has an entry with state `unreachable`.
   void tree(clock_duration deadline, std::function<void(result<std::vector<message::tree_entry>>)> then);
 

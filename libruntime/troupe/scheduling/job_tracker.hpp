@@ -5,6 +5,7 @@
 #include <troupe/base/limits.hpp>
 #include <troupe/metadata/model.hpp>
 #include <troupe/scheduling/attempt_ref.hpp>
+#include <tuple>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -20,7 +21,8 @@ struct worker_member {
   troupe::incarnation incarnation;
   std::string name;
   std::uint32_t slots = 1;
-  bool reachable = true;  ///< its supervisor can be sent messages now; if not, it gets no new attempts and keeps those it has
+  bool reachable =
+      true;  ///< its supervisor can be sent messages now; if not, it gets no new attempts and keeps those it has
   friend bool operator==(const worker_member&, const worker_member&) = default;
 };
 
@@ -43,7 +45,7 @@ struct failure {
   errc code = errc::internal;
   std::string message;                  ///< the exception's words, or what ended the worker
   std::optional<std::uint64_t> offset;  ///< of the record within its partition
-  std::vector<task_index> sources;      ///< of a reduce with input_lost: the map tasks whose output it could not get
+  std::vector<attempt_ref> sources;     ///< of a reduce with input_lost: the map attempts whose output it could not get
 };
 
 /// Effects: what the job supervisor has to do. They come in the order in which they must be done.
@@ -82,23 +84,29 @@ struct loss_effect {
   double seconds = 0;  ///< of work that has to be done again
   std::string text;    ///< one sentence
 };
-using effect = std::variant<start_effect, cancel_effect, commit_effect, revoke_effect, finish_effect, sync_effect, loss_effect>;
+using effect =
+    std::variant<start_effect, cancel_effect, commit_effect, revoke_effect, finish_effect, sync_effect, loss_effect>;
 
 /// Numbers of a job that survive its supervisor.
 struct tallies {
-  std::uint64_t attempts = 0;       ///< started
-  std::uint64_t lost_attempts = 0;  ///< whose work was thrown away, for whatever reason: at the end attempts = tasks + lost_attempts
+  std::uint64_t attempts = 0;  ///< started
+  std::uint64_t lost_attempts =
+      0;  ///< whose work was thrown away, for whatever reason: at the end attempts = tasks + lost_attempts
   double lost_task_seconds = 0;
 };
 
-/// Decides where and when the attempts of one job's tasks run. Owned and called by that job's supervisor; pure: time comes in, effects go out.
+/// Decides where and when the attempts of one job's tasks run. Owned and called by that job's supervisor; pure: time
+/// comes in, effects go out.
 ///
-/// A task is waiting → pending → running → committing → committed, and falls back to pending when an attempt or its committed output is lost.
-/// At most one attempt of a task is out at a time. A reduce starts when every map is committed. Rules:
+/// A task is pending → running → committing → committed, and falls back to pending when an attempt or its committed
+/// output is lost. A finished map whose output is lost is parked until a reduce needs it. At most one attempt of a task
+/// is out at a time. A reduce starts when every map is committed. Rules:
 /// - a map task goes where a copy of its segment is; idle members take others' tasks;
 /// - a member gets as many attempts as it has slots, and as many again to prefetch for;
-/// - failures blamed on a task count; with 4, on at least min(2, live) members, the job fails. A second try goes to another member when there is one;
-/// - losses are not counted, but a task tried 64 times in all is given up, and such failures back off (50 ms, doubling, to 2 s);
+/// - failures blamed on a task count; with 4, on at least min(2, live) members, the job fails. A second try goes to
+/// another member when there is one;
+/// - losses are not counted, but a task tried 64 times in all is given up, and such failures back off (50 ms, doubling,
+/// to 2 s);
 /// - a member with 3 failures of the engine within a minute gets nothing for 10 s while another member is there;
 /// - an input segment without a live holder for `input_wait` fails the job.
 ///
@@ -111,17 +119,26 @@ class job_tracker {
   static constexpr time_ms quarantine_ms = 10'000;
   static constexpr time_ms quarantine_window_ms = 60'000;
   static constexpr std::size_t quarantine_failures = 3;
-  static constexpr std::uint32_t source_failures_max = 3;  ///< of fetching one map output from a live member, before it is revoked
-  static constexpr std::size_t outstanding_max = 256;      ///< attempts at one member, whatever its slots
+  static constexpr std::uint32_t source_failures_max =
+      3;  ///< of fetching one map output from a live member, before it is revoked
+  static constexpr std::uint32_t outstanding_max = 128;  ///< attempts of one stage at one member, whatever its slots
+  static constexpr std::uint32_t input_failures_max =
+      4;  ///< of reading a map's input, each on another member where there is one
+  static constexpr std::uint32_t finishes_refused_max = 8;
 
-  /// `job` as metadata has it: commits in it count as done (its epoch's attempts get numbers of their own, see `attempt_base`).
+  /// `job` as metadata has it: commits in it count as done (its epoch's attempts get numbers of their own, see
+  /// `attempt_base`).
   job_tracker(const metadata::job& job, job_input input, time_ms now);
 
   /// The whole list of live members. Attempts at a member that is missing, or has another incarnation, are lost.
-  void set_members(time_ms now, std::vector<worker_member> members);
+  /// `committed`, if given, is what metadata lists in the same state, as for `sync_commits`: whoever forgets a member
+  /// forgets its map outputs, and no reduce should start in between.
+  void set_members(time_ms now, std::vector<worker_member> members,
+                   const std::vector<metadata::stage_progress>* committed = nullptr);
   /// Who holds a copy of an input segment has changed.
   void set_holders(time_ms now, segment_id segment, std::vector<member_id> holders);
-  /// What metadata lists as committed now. Ours that it does not list are lost; those it lists that we did not know are done.
+  /// What metadata lists as committed now. Ours that it does not list are lost; those it lists that we did not know are
+  /// done.
   void sync_commits(time_ms now, const std::vector<metadata::stage_progress>& stages);
 
   /// The attempt has its slot: from here its work counts as seconds.
@@ -134,8 +151,10 @@ class job_tracker {
   void finish_answered(time_ms now, const result<void>& answer);
   void tick(time_ms now);
 
-  /// What an earlier supervisor of this job had counted.
-  void add_prior(const tallies& counted);
+  /// What an earlier supervisor of this job had counted, as a node remembers it; the largest such number counts.
+  void set_prior(std::uint64_t attempts, double lost_task_seconds);
+  /// Work of an earlier supervisor's attempts that a node stopped when this one took over.
+  void add_stopped(double seconds);
 
   [[nodiscard]] std::vector<effect> take_effects();
   /// When `tick` has something to do; none: not before another event.
@@ -144,98 +163,122 @@ class job_tracker {
   /// Whether that attempt is out at a member now.
   [[nodiscard]] bool is_out(const attempt_ref& what) const;
   [[nodiscard]] std::vector<attempt_ref> out_at(member_id where) const;
-  [[nodiscard]] const tallies& counted() const noexcept { return tallies_; }
-  [[nodiscard]] std::uint64_t tasks_total() const noexcept;
-  [[nodiscard]] std::uint64_t tasks_done() const noexcept;
-  /// Attempts that have a slot.
-  [[nodiscard]] std::uint64_t tasks_running() const noexcept { return running_with_slot_; }
+  /// All supervisors together. Every attempt that was started before this one and is not committed is lost: at the end
+  /// attempts = tasks + lost_attempts.
+  [[nodiscard]] tallies counted() const;
+  struct stage_count {
+    std::uint64_t total = 0;
+    std::uint64_t done = 0;     ///< committed
+    std::uint64_t running = 0;  ///< have a slot
+  };
+  [[nodiscard]] std::vector<stage_count> stage_counts() const;
   [[nodiscard]] bool is_over() const noexcept { return over_; }
 
-  /// The attempts of a task have numbers 1 to 64, and a number names files; so supervisors of successive epochs begin 8 apart, and go round.
+  /// The attempts of a task have numbers 1 to 64, and a number names files; so supervisors of successive epochs begin 8
+  /// apart, and go round.
   [[nodiscard]] static std::uint32_t attempt_base(epoch supervisor_epoch) noexcept;
 
  private:
-  enum class task_state : std::uint8_t { waiting, pending, running, committing, committed, parked };
+  enum class task_state : std::uint8_t { pending, running, committing, committed, parked };
   struct task {
-    task_state state = task_state::waiting;
-    std::uint8_t failures = 0;          ///< blamed
-    std::uint8_t losses = 0;            ///< not blamed, in a row
-    std::uint8_t input_failures = 0;    ///< unreadable on every copy, or a source out of reach
+    task_state state = task_state::pending;
+    std::uint8_t failures = 0;  ///< blamed
+    std::uint8_t losses = 0;    ///< not blamed, in a row
+    std::uint8_t input_failures =
+        0;  ///< of a map: unreadable input; of a finished map: reports that its output is out of reach
     bool has_slot = false;
     bool revoking = false;
-    std::uint32_t tried = 0;            ///< attempts of this epoch
-    attempt_number attempt;             ///< out, committing or committed
+    std::uint32_t tried = 0;  ///< attempts of this epoch
+    attempt_number attempt;   ///< out, committing or committed; of a pending task the last one known
     member_id where;
-    troupe::incarnation where_incarnation;
-    time_ms started = 0;                ///< slot taken
-    time_ms spent = 0;                  ///< of the committed attempt
+    time_ms started = 0;  ///< slot taken
+    time_ms spent = 0;    ///< by the attempt that is committing or committed
     time_ms not_before = 0;
-    std::set<member_id> failed_on;
+    std::set<member_id> failed_on;  ///< blamed
+    std::set<member_id> avoid;      ///< tried there without success: another member first
     std::vector<member_id> output_holders;
-    std::string last_error;
   };
   struct stage {
     std::vector<task> tasks;
-    std::set<task_index> pending;
+    std::set<task_index> ready;  ///< pending and due
+    std::uint32_t pending = 0;   ///< ready or waiting for not_before
+    std::uint32_t out = 0;       ///< running, with or without a slot
+    std::uint32_t with_slot = 0;
+    std::uint32_t committing = 0;
     std::uint32_t committed = 0;
+    std::uint32_t revoking = 0;
   };
   struct place {
     worker_member member;
     std::set<attempt_ref> out;
+    std::uint32_t out_of_stage[2] = {0, 0};
     std::vector<time_ms> engine_failures;
     time_ms quarantined_until = 0;
-    std::set<task_index> local;  ///< pending map tasks with a copy here
+    std::set<task_index> local;  ///< ready map tasks with a copy here
   };
   enum class reach { local, idle, deep };
 
   [[nodiscard]] task& at(const attempt_ref& what) { return stages_[what.stage.value].tasks[what.task.value]; }
+  [[nodiscard]] bool is_known(const attempt_ref& what) const;
   [[nodiscard]] bool is_current(const attempt_ref& what, task_state state) const;
   [[nodiscard]] bool is_last(stage_index s) const noexcept { return s.value + 1 == stages_.size(); }
-  [[nodiscard]] bool is_alive(member_id id) const { return places_.contains(id); }
   [[nodiscard]] std::string name_of(member_id id) const;
-  [[nodiscard]] input_segment* segment_of(stage_index s, task_index t);
+  [[nodiscard]] const input_segment& segment_of(task_index map_task) const;
+  [[nodiscard]] bool has_live_holder(const input_segment& segment) const;
 
-  void make_pending(stage_index s, task_index t, time_ms not_before);
-  void leave_pending(stage_index s, task_index t);
+  // Life of the tasks (job_tracker.cpp)
   void take_from_member(const attempt_ref& what);
-  void lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why);
-  void lose_commit(time_ms now, stage_index s, task_index t, const std::string& why);
+  void leave_state(stage_index s, task_index t);
+  void apply_commits(time_ms now, const std::vector<metadata::stage_progress>& progress);
   void mark_committed(time_ms now, stage_index s, task_index t, const metadata::task_commit& commit);
-  void give_up_place(time_ms now, place& gone, const std::string& why);
-  void note_engine_failure(time_ms now, member_id where);
-  void lost_input_of_map(time_ms now, const attempt_ref& what, const failure& why);
-  void lost_sources(time_ms now, const attempt_ref& what, const failure& why);
-  void check_outputs(time_ms now);
-  void unpark_if_needed(time_ms now);
-  void open_reduces(time_ms now);
-  void find_lost_segments(time_ms now);
   void fail(metadata::job_error error);
   void try_finish();
-
   void step(time_ms now);
+
+  // Losses (job_tracker_losses.cpp)
+  void lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why);
+  void lose_commit(time_ms now, stage_index s, task_index t, const std::string& why);
+  void lose_place(time_ms now, const place& gone, const std::string& why);
+  void note_engine_failure(time_ms now, member_id where);
+  void lost_input_of_map(const attempt_ref& what, member_id where, const failure& why);
+  void lost_sources(const failure& why);
+  void revoke(const attempt_ref& what);
+  void check_holders(time_ms now);
+  void check_outputs();
+  void fail_lost_segments(time_ms now);
+  void unpark_if_needed(time_ms now);
+
+  // Placement (job_tracker_assign.cpp)
+  void make_pending(time_ms now, stage_index s, task_index t, time_ms not_before);
+  void make_ready(stage_index s, task_index t);
+  void leave_ready(stage_index s, task_index t);
   void assign(time_ms now);
-  bool assign_one(time_ms now, stage_index s, reach how);
-  [[nodiscard]] std::optional<task_index> pick(time_ms now, stage_index s, const place& p, reach how) const;
-  [[nodiscard]] bool is_eligible(time_ms now, const task& t, stage_index s, task_index i, const place& p) const;
-  [[nodiscard]] bool may_get_work(time_ms now, const place& p) const;
+  bool assign_one(stage_index s, reach how);
+  [[nodiscard]] std::optional<task_index> pick(stage_index s, const place& p, reach how) const;
+  [[nodiscard]] bool is_eligible(stage_index s, task_index t, const place& p) const;
+  [[nodiscard]] bool may_get_work(const place& p) const;
   void start(stage_index s, task_index t, place& p);
   [[nodiscard]] std::vector<member_id> choose_replicas(task_index t, member_id first) const;
 
   std::uint32_t output_copies_;
   std::uint32_t attempt_base_;
   job_input input_;
-  std::unordered_map<segment_id, std::vector<task_index>> tasks_of_segment_;
+  std::unordered_map<segment_id, std::uint32_t> segment_positions_;
+  std::vector<std::vector<task_index>> tasks_of_segment_;
   std::map<std::uint32_t, time_ms> segments_without_holder_;  ///< position in input_.segments → since when
   std::vector<stage> stages_;
+  std::set<std::tuple<time_ms, stage_index, task_index>> delayed_;  ///< pending, not due yet
   std::map<member_id, place> places_;
   std::map<member_id, std::string> names_;  ///< of members seen, for messages
   std::vector<effect> effects_;
-  tallies tallies_;
-  std::uint64_t running_with_slot_ = 0;
+  tallies own_;                  ///< of this supervisor
+  tallies prior_;                ///< of earlier ones: attempts and seconds
+  std::uint64_t inherited_ = 0;  ///< tasks that were committed when this supervisor began
   std::uint32_t parked_ = 0;
+  std::uint32_t finishes_refused_ = 0;
   bool members_known_ = false;
   bool finish_sent_ = false;
-  bool over_ = false;  ///< finish was proposed with a failure, or answered
+  bool over_ = false;  ///< its failure was proposed, or its end is committed
 };
 
 }  // namespace troupe::scheduling

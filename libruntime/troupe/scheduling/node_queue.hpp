@@ -9,8 +9,9 @@ namespace troupe::scheduling {
 
 /// Which of a node's ready attempts gets the next free slot. Owned and called by that node's supervisor; pure.
 ///
-/// Slots are shared fairly: the job with the fewest slots goes first, among equals the one that was served longest ago; within a job the
-/// earlier stage goes first (a lost map holds up every reduce), then whoever was ready first. Nothing is pre-empted.
+/// Slots are shared fairly: the job with the fewest slots goes first, among equals the one that was served longest ago;
+/// within a job the earlier stage goes first (a lost map holds up every reduce), then whoever was ready first. Nothing
+/// is pre-empted.
 ///
 /// Two jobs with four ready attempts each on two slots: 1a 2a | 1b 2b | …, whoever came first.
 class node_queue {
