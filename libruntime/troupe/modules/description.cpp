@@ -1,0 +1,104 @@
+#include <boost/describe/enum_from_string.hpp>
+#include <boost/describe/enum_to_string.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <troupe/modules/description.hpp>
+
+namespace troupe::modules {
+namespace {
+
+namespace json = boost::json;
+
+constexpr int nesting_max = 32;  // of schemas; a module is not trusted to be reasonable
+
+json::value fields_to_json(const std::vector<field>& fields) {
+  json::array out;
+  for (const auto& f : fields)
+    out.push_back({{"name", f.name}, {"type", boost::describe::enum_to_string(f.type, "")}, {"children", fields_to_json(f.children)}});
+  return out;
+}
+
+template <class Enum>
+bool read(const json::value& from, Enum& out) {
+  return from.is_string() && boost::describe::enum_from_string(std::string_view(from.get_string()).data(), out);
+}
+
+bool read_fields(const json::value& from, std::vector<field>& out, int depth) {
+  const auto* all = from.if_array();
+  if (all == nullptr || depth > nesting_max) return false;
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    if (object == nullptr) return false;
+    const auto* name = object->if_contains("name");
+    const auto* type = object->if_contains("type");
+    const auto* children = object->if_contains("children");
+    if (name == nullptr || type == nullptr || children == nullptr || !name->is_string()) return false;
+    field f;
+    f.name = std::string_view(name->get_string());
+    if (!read(*type, f.type) || !read_fields(*children, f.children, depth + 1)) return false;
+    out.push_back(std::move(f));
+  }
+  return true;
+}
+
+bool read_job(const json::value& from, job_info& out) {
+  const auto* object = from.if_object();
+  if (object == nullptr) return false;
+  for (const auto* name : {"name", "input_format", "input_schema", "output_format", "output_schema", "stages"})
+    if (!object->contains(name)) return false;
+  const auto* name = object->at("name").if_string();
+  const auto* stages = object->at("stages").if_int64();
+  if (name == nullptr || stages == nullptr || *stages < 1 || *stages > 2) return false;
+  out.name = std::string_view(*name);
+  out.stages = static_cast<std::uint32_t>(*stages);
+  return read(object->at("input_format"), out.input_format) && read(object->at("output_format"), out.output_format) &&
+         read_fields(object->at("input_schema"), out.input_schema.fields, 0) && read_fields(object->at("output_schema"), out.output_schema.fields, 0);
+}
+
+}  // namespace
+
+std::string to_json(const module_description& description) {
+  json::array jobs;
+  for (const auto& job : description.jobs) {
+    jobs.push_back({{"name", job.name},
+                    {"input_format", boost::describe::enum_to_string(job.input_format, "")},
+                    {"input_schema", fields_to_json(job.input_schema.fields)},
+                    {"output_format", boost::describe::enum_to_string(job.output_format, "")},
+                    {"output_schema", fields_to_json(job.output_schema.fields)},
+                    {"stages", static_cast<std::int64_t>(job.stages)}});
+  }
+  return json::serialize(json::object{{"abi", description.abi}, {"jobs", std::move(jobs)}});
+}
+
+std::string to_json(const error& refused) {
+  return json::serialize(json::object{{"error", {{"code", to_string(refused.code())}, {"message", refused.message()}}}});
+}
+
+result<module_description> parse_json(std::string_view text) {
+  const error wrong{errc::corrupted, "the worker's description of the module does not parse: " + std::string(text.substr(0, 200))};
+  boost::system::error_code failed;
+  const auto parsed = json::parse({text.data(), text.size()}, failed);
+  const auto* object = parsed.if_object();
+  if (failed || object == nullptr) return wrong;
+  if (const auto* refused = object->if_contains("error")) {
+    const auto* parts = refused->if_object();
+    errc code = errc::internal;
+    if (parts == nullptr || !parts->contains("code") || !parts->contains("message") || !read(parts->at("code"), code) || !parts->at("message").is_string()) return wrong;
+    return error{code, std::string(std::string_view(parts->at("message").get_string()))};
+  }
+  const auto* abi = object->if_contains("abi");
+  const auto* jobs = object->if_contains("jobs");
+  if (abi == nullptr || !abi->is_string() || jobs == nullptr || !jobs->is_array()) return wrong;
+  module_description out;
+  out.abi = std::string_view(abi->get_string());
+  for (const auto& one : jobs->get_array()) {
+    job_info job;
+    if (!read_job(one, job)) return wrong;
+    out.jobs.push_back(std::move(job));
+  }
+  return out;
+}
+
+}  // namespace troupe::modules
