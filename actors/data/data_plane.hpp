@@ -19,6 +19,7 @@ class segment_store;
 }
 namespace troupe::telemetry {
 class journal;
+class logger;
 class metrics;
 }
 namespace troupe::transport {
@@ -31,14 +32,15 @@ class module_store;
 
 /// What the data plane stands on; all of it outlives the data plane.
 struct data_plane_parts {
-  transport::identity self;
-  std::string address;  ///< of this node's gate: outgoing connections come from its host
+  transport::identity_card self;
+  std::string address;  ///< of this node's gate, host:port: outgoing connections come from its host
   storage::segment_store& segments;
   module_store& modules;
   dataflow::block_store& blocks;
   metadata::service& metadata;
   telemetry::journal& journal;
   telemetry::metrics& metrics;
+  telemetry::logger& log;
 };
 
 struct data_plane_options {
@@ -68,7 +70,9 @@ class data_plane {
 
   /// Answers the block protocol on this gate. Before the gate listens.
   void serve(transport::gate& gate);
-  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent.
+  /// Who this node is, once it knows better (it has joined, or has a new incarnation).
+  void set_identity(transport::identity_card self, std::string address);
+  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what uses importers and exporters (the HTTP server) before.
   void stop();
 
   template <class T>
@@ -76,7 +80,7 @@ class data_plane {
 
   /// All blocks that `attempt` published for `partition` (an index into the shuffle), in order, into the block store's receive reserve, digests checked. From the block store itself when `from` is this node.
   /// `not_found`: that node no longer has them (revoke the task); `unavailable`, `deadline_exceeded`: it can't be reached; `resource_exhausted`: no room came free in time.
-  void fetch_map_output(member_id from, const dataflow::attempt_key& attempt, std::uint32_t partition, reply<std::vector<dataflow::block_ref>> then);
+  void fetch_map_output(member_id from, const dataflow::attempt_key& attempt, partition_index partition, reply<std::vector<dataflow::block_ref>> then);
 
   /// The batches of a segment that begin in [from, to) of its batches, from any holder that has them intact, into the receive reserve of `job`. Damage is reported on the way.
   /// `data_loss`: no copy is intact, the message names dataset, segment and offset. `unavailable`: intact copies may exist on members that can't be reached.

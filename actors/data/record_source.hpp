@@ -1,9 +1,9 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
-#include <boost/describe/enum.hpp>
 #include <memory>
 #include <optional>
 #include <string>
+#include <troupe/format/record_text.hpp>
 #include <troupe/metadata/model.hpp>
 #include <vector>
 
@@ -30,8 +30,7 @@ class record_source {
   virtual boost::asio::awaitable<result<std::optional<record_run>>> next(std::size_t bytes_hint = 0) = 0;
 };
 
-enum class text_format : std::uint8_t { lines, tsv, csv, json };
-BOOST_DESCRIBE_ENUM(text_format, lines, tsv, csv, json)
+using format::text_format;
 
 /// A dataset as text, piece by piece; the pieces put together are the file. `lines` of a dataset of lines gives back what was imported; of records, TSV. `json` is one
 /// object (or string) a line. CSV begins with a line of names.

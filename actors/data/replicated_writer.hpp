@@ -15,6 +15,7 @@ struct output_spec {
   data_format format = data_format::lines;
   std::vector<member_id> replicas;  ///< at least one, no one twice; this node may or may not be among them
   std::uint32_t copies_min = 1;     ///< fewer intact replicas than this: the writer fails
+  std::uint64_t expected_bytes = 0;  ///< reserved on every disk at once, so that a full one shows early; 0: nothing is
 };
 
 /// A replica that did not make it, and why, in a sentence.
