@@ -69,7 +69,7 @@ awaitable<result<T>> await_result(Start start, steady_time deadline) {
       if (state->value) co_return std::move(*state->value);
       if (std::chrono::steady_clock::now() >= deadline) {
         state->value.emplace(error{errc::deadline_exceeded, "no answer before the deadline"});
-        co_return *state->value;
+        co_return std::move(*state->value);
       }
     }
     co_await detail::wait_on(state->timer);

@@ -48,6 +48,8 @@ class connection {
   [[nodiscard]] std::function<void()> closer() const;
 
   [[nodiscard]] bool is_open() const noexcept;
+  /// The peer has closed or reset it, and nothing that it sent waits to be read. For work whose asker may go away.
+  [[nodiscard]] bool ended_by_peer() const noexcept;
   [[nodiscard]] asio::any_io_executor executor() const;
   [[nodiscard]] const tcp::endpoint& remote() const noexcept;
   [[nodiscard]] const tcp::endpoint& local() const noexcept;

@@ -42,7 +42,7 @@ class framed {
  public:
   /// `payload_bytes_max` bounds what a peer may claim, and so what is ever allocated for it.
   explicit framed(connection stream, std::size_t payload_bytes_max = limits::frame_bytes_max);
-  framed(framed&&) noexcept;
+  framed(framed&&) noexcept = default;
   framed& operator=(framed&&) noexcept;
   ~framed();
 
@@ -68,7 +68,7 @@ class framed {
 
  private:
   struct state;
-  std::unique_ptr<state> state_;
+  std::shared_ptr<state> state_;  ///< shared with operations underway, which end with `cancelled` when this goes
 };
 
 }  // namespace troupe::transport

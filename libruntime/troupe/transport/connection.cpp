@@ -1,0 +1,245 @@
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <troupe/base/invariant.hpp>
+#include <troupe/transport/connection.hpp>
+
+namespace troupe::transport {
+
+namespace {
+
+using boost::system::error_code;
+
+/// One direction's operation and its deadline. The timer is only touched when it isn't already running for an earlier
+/// time: a stream of quick operations with far deadlines costs no timer work at all.
+struct direction {
+  explicit direction(const asio::any_io_executor& on) : timer(on) {}
+  asio::steady_timer timer;
+  asio::cancellation_signal cancel;
+  steady_time deadline;
+  steady_time armed_until;
+  bool armed = false;
+  bool running = false;
+  bool timed_out = false;
+};
+
+error to_error(const error_code& failure, bool timed_out, const char* what) {
+  if (timed_out && failure == asio::error::operation_aborted)
+    return {errc::deadline_exceeded, std::string("the deadline passed while ") + what};
+  if (failure == asio::error::operation_aborted || failure == asio::error::bad_descriptor)
+    return {errc::cancelled, "the connection was closed here"};
+  if (failure == asio::error::connection_reset || failure == asio::error::broken_pipe || failure == asio::error::eof)
+    return {errc::unavailable, "the other side closed the connection"};
+  return {errc::unavailable, failure.message()};
+}
+
+error closed_here() { return {errc::cancelled, "the connection was closed here"}; }
+
+}  // namespace
+
+struct connection::state : std::enable_shared_from_this<connection::state> {
+  explicit state(tcp::socket s)
+      : socket(std::move(s)), reading(socket.get_executor()), writing(socket.get_executor()) {}
+
+  tcp::socket socket;
+  direction reading;
+  direction writing;
+  tcp::endpoint remote;
+  tcp::endpoint local;
+  transport::peer who;
+  std::vector<std::shared_ptr<void>> tickets;
+
+  void arm(direction& d) {
+    d.armed = true;
+    d.armed_until = d.deadline;
+    d.timer.expires_at(d.deadline);
+    d.timer.async_wait([weak = weak_from_this(), &d](const error_code& failure) {
+      const auto self = weak.lock();
+      if (failure || !self) return;
+      d.armed = false;
+      if (!d.running) return;
+      if (std::chrono::steady_clock::now() < d.deadline) return self->arm(d);
+      d.timed_out = true;
+      d.cancel.emit(asio::cancellation_type::terminal);
+    });
+  }
+
+  void begin(direction& d, steady_time deadline) {
+    TROUPE_INVARIANT(!d.running, "a second operation in the same direction of a connection");
+    d.running = true;
+    d.timed_out = false;
+    d.deadline = deadline;
+    if (!d.armed || d.armed_until > deadline) arm(d);
+  }
+
+  void close() noexcept {
+    error_code ignored;
+    socket.close(ignored);
+    reading.timer.cancel();
+    writing.timer.cancel();
+  }
+};
+
+namespace {
+/// However the operation ends, also when its coroutine is destroyed: it runs no more.
+struct running_guard {
+  direction& d;
+  ~running_guard() { d.running = false; }
+};
+}  // namespace
+
+connection::connection(tcp::socket socket) : state_(std::make_shared<state>(std::move(socket))) {
+  error_code ignored;
+  state_->socket.set_option(tcp::no_delay(true), ignored);
+  state_->socket.non_blocking(true, ignored);
+  state_->remote = state_->socket.remote_endpoint(ignored);
+  state_->local = state_->socket.local_endpoint(ignored);
+}
+
+connection::~connection() { close(); }
+
+connection& connection::operator=(connection&& other) noexcept {
+  if (this != &other) {
+    close();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+awaitable<result<std::size_t>> connection::read_some(std::span<char> into, steady_time deadline) {
+  const auto s = state_;
+  if (!s || !s->socket.is_open()) co_return closed_here();
+  if (into.empty()) co_return std::size_t{0};
+  s->begin(s->reading, deadline);
+  const running_guard guard{s->reading};
+  error_code failure;
+  const auto size = co_await s->socket.async_read_some(
+      asio::buffer(into.data(), into.size()),
+      asio::bind_cancellation_slot(s->reading.cancel.slot(), asio::redirect_error(asio::use_awaitable, failure)));
+  if (failure == asio::error::eof) co_return std::size_t{0};
+  if (failure) co_return to_error(failure, s->reading.timed_out, "waiting for the other side");
+  co_return size;
+}
+
+awaitable<result<void>> connection::read_exactly(std::span<char> into, steady_time deadline) {
+  while (!into.empty()) {
+    const auto some = co_await read_some(into, deadline);
+    if (!some) co_return some.error();
+    if (*some == 0) co_return error{errc::unavailable, "the other side closed the connection"};
+    into = into.subspan(*some);
+  }
+  co_return ok();
+}
+
+awaitable<result<void>> connection::write(std::span<const bytes_view> pieces, steady_time deadline) {
+  const auto s = state_;
+  if (!s || !s->socket.is_open()) co_return closed_here();
+  std::vector<asio::const_buffer> buffers;
+  buffers.reserve(pieces.size());
+  for (const auto& piece : pieces)
+    if (!piece.empty()) buffers.emplace_back(piece.data(), piece.size());
+  s->begin(s->writing, deadline);
+  const running_guard guard{s->writing};
+  error_code failure;
+  co_await asio::async_write(
+      s->socket, std::span<const asio::const_buffer>(buffers),
+      asio::bind_cancellation_slot(s->writing.cancel.slot(), asio::redirect_error(asio::use_awaitable, failure)));
+  if (failure) co_return to_error(failure, s->writing.timed_out, "the other side did not take what we sent");
+  co_return ok();
+}
+
+awaitable<result<void>> connection::write(bytes_view data, steady_time deadline) {
+  const std::array<bytes_view, 1> pieces{data};
+  co_return co_await write(std::span<const bytes_view>(pieces), deadline);
+}
+
+void connection::shutdown_send() noexcept {
+  if (!state_) return;
+  error_code ignored;
+  state_->socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+void connection::close() noexcept {
+  if (state_) state_->close();
+}
+
+std::function<void()> connection::closer() const {
+  return [weak = std::weak_ptr(state_)] {
+    if (const auto s = weak.lock()) asio::post(s->socket.get_executor(), [s] { s->close(); });
+  };
+}
+
+bool connection::is_open() const noexcept { return state_ && state_->socket.is_open(); }
+
+bool connection::ended_by_peer() const noexcept {
+  if (!is_open()) return true;
+  char one = 0;
+  const auto got = ::recv(state_->socket.native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+asio::any_io_executor connection::executor() const { return state_->socket.get_executor(); }
+
+const tcp::endpoint& connection::remote() const noexcept { return state_->remote; }
+const tcp::endpoint& connection::local() const noexcept { return state_->local; }
+const transport::peer& connection::peer() const noexcept { return state_->who; }
+void connection::set_peer(const transport::peer& who) { state_->who = who; }
+
+void connection::keep(std::shared_ptr<void> ticket) { state_->tickets.push_back(std::move(ticket)); }
+void connection::forget() noexcept { state_->tickets.clear(); }
+
+result<connection::released> connection::release_fd() {
+  if (!is_open()) return closed_here();
+  TROUPE_INVARIANT(!state_->reading.running && !state_->writing.running, "release_fd during an operation");
+  error_code failure;
+  const int fd = state_->socket.release(failure);
+  if (failure) return to_error(failure, false, "");
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  released out{fd, state_->who, std::move(state_->tickets)};
+  state_.reset();
+  return out;
+}
+
+result<connection> connection::move_to(const asio::any_io_executor& executor) {
+  const auto from = state_;
+  TROUPE_TRY(auto loose, release_fd());
+  error_code failure;
+  tcp::socket socket(executor);
+  socket.assign(from->remote.protocol(), loose.fd, failure);
+  if (failure) {
+    ::close(loose.fd);
+    return to_error(failure, false, "");
+  }
+  connection moved(std::move(socket));
+  moved.state_->who = loose.peer;
+  moved.state_->tickets = std::move(loose.tickets);
+  return moved;
+}
+
+result<std::pair<connection, connection>> connected_pair(const asio::any_io_executor& first,
+                                                         const asio::any_io_executor& second) {
+  error_code failure;
+  tcp::acceptor acceptor(first);
+  const tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
+  tcp::socket dialled(first);
+  tcp::socket accepted(second);
+  acceptor.open(any.protocol(), failure);
+  if (!failure) acceptor.bind(any, failure);
+  if (!failure) acceptor.listen(1, failure);
+  if (!failure) dialled.connect(acceptor.local_endpoint(), failure);
+  if (!failure) acceptor.accept(accepted, failure);
+  if (!failure) return std::pair(connection(std::move(dialled)), connection(std::move(accepted)));
+  return error{errc::io_error, "a loopback pair: " + failure.message()};
+}
+
+}  // namespace troupe::transport

@@ -1,0 +1,369 @@
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <troupe/base/text.hpp>
+#include <troupe/transport/http_session.hpp>
+#include <troupe/transport/problem.hpp>
+
+namespace troupe::transport {
+
+namespace {
+
+constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t collect_bytes = 64 * 1024;
+/// What is left of a body is read to its end when it is at most this; beyond it, closing costs less.
+constexpr std::size_t drain_bytes_max = 64 * 1024;
+constexpr auto drain_time_max = std::chrono::seconds(2);
+constexpr auto linger_time_known = std::chrono::seconds(2);
+constexpr auto linger_time_unknown = std::chrono::milliseconds(300);
+constexpr std::size_t linger_bytes_unknown = 256 * 1024;
+
+std::string http_date() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[64];
+  std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);  // the process runs in the C locale
+  return text;
+}
+
+/// Host without its port, for comparing with names.
+std::string_view without_port(std::string_view host) {
+  if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.find(':'));
+}
+
+bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+
+}  // namespace
+
+http_session::http_session(std::shared_ptr<http_server::state> server, connection stream, bytes prefix)
+    : server_(std::move(server)),
+      stream_(std::move(stream)),
+      buffer_(std::make_unique<char[]>(std::max(buffer_bytes, server_->options.header_bytes_max))),
+      end_(prefix.size()) {
+  std::copy(prefix.begin(), prefix.end(), buffer_.get());
+}
+
+http_session::~http_session() {
+  if (known_) server_->known_clients.fetch_sub(1);
+  stream_.close();
+  server_->leave(this);
+}
+
+void http_session::close_if_idle() {
+  if (idle_) stream_.close();
+}
+
+awaitable<void> http_session::run([[maybe_unused]] std::shared_ptr<http_session> self) {
+  while (co_await read_header()) {
+    co_await handle();
+    if (answer_ == answer::cut || !stream_.is_open()) co_return;
+    if (close_after_ || !keeps_alive() || !co_await drain()) {
+      co_await linger();
+      co_return;
+    }
+  }
+}
+
+awaitable<result<std::size_t>> http_session::read_more(steady_time deadline) {
+  const auto capacity = std::max(buffer_bytes, server_->options.header_bytes_max);
+  if (begin_ == end_) begin_ = end_ = 0;
+  if (end_ == capacity) {
+    std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (end_ == capacity) co_return error{errc::invalid_argument, "a line of the chunked body is too long"};
+  const std::span<char> room(buffer_.get() + end_, capacity - end_);
+  const auto some = co_await stream_.read_some(room, deadline);
+  if (some) end_ += *some;
+  co_return some;
+}
+
+awaitable<bool> http_session::read_header() {
+  const auto& options = server_->options;
+  parser_ = std::make_unique<http_parser>(http_parser::role::request, options.header_bytes_max);
+  answer_ = answer::none;
+  status_ = 0;
+  body_started_ = close_after_ = chunked_answer_ = false;
+  out_.clear();
+  if (begin_ == end_) {
+    if (server_->stopping) co_return false;
+    idle_ = true;
+    const auto first = co_await read_more(after(known_ ? options.idle_time_max : options.header_time_max));
+    idle_ = false;
+    if (!first || *first == 0) co_return false;
+  }
+  const auto deadline = after(options.header_time_max);
+  for (;;) {
+    const auto used = parser_->put_header({buffer_.get() + begin_, end_ - begin_});
+    if (!used) {
+      const bool too_long = used.error().code() == errc::resource_exhausted;
+      co_await refuse(too_long ? 431 : 400, used.error());
+      co_return false;
+    }
+    begin_ += *used;
+    if (parser_->header_done()) co_return true;
+    const auto more = co_await read_more(deadline);
+    if (!more && more.error().code() == errc::deadline_exceeded)
+      co_await refuse(408, error{errc::deadline_exceeded, "the request's header did not come in time"});
+    if (!more || *more == 0) co_return false;
+  }
+}
+
+http_session::verdict http_session::check_origin() const {
+  const auto& head = parser_->head();
+  const auto host = head.field("Host");
+  if (head.count("Host") != 1 || host.empty()) return {400, {errc::invalid_argument, "a request needs one Host field"}};
+  const auto& names = server_->options.hosts;
+  const bool ours = is_loopback_host(host) || std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+                      return equal_ignoring_case(name, without_port(host));
+                    });
+  if (!ours)
+    return {421,
+            {errc::permission_denied, "this node is not \"" + std::string(host.substr(0, 128)) +
+                                          "\"; a web page under another name must not reach it"}};
+  // Browsers send Origin; programs don't. Only a page that this very node served may ask.
+  if (head.count("Origin") > 0 && !equal_ignoring_case(head.field("Origin"), "http://" + std::string(host)) &&
+      !equal_ignoring_case(head.field("Origin"), "https://" + std::string(host)))
+    return {403,
+            {errc::permission_denied,
+             "requests of web pages from \"" + std::string(head.field("Origin").substr(0, 128)) + "\" are not served"}};
+  return {};
+}
+
+bool http_session::has_token() const {
+  constexpr std::string_view scheme = "Bearer ";
+  const auto& head = parser_->head();
+  const auto value = head.field("Authorization");
+  if (head.count("Authorization") != 1 || value.size() <= scheme.size() || server_->options.token.empty()) return false;
+  return equal_ignoring_case(value.substr(0, scheme.size()), scheme) &&
+         equal_constant_time(value.substr(scheme.size()), server_->options.token);
+}
+
+awaitable<void> http_session::refuse(int status, error why) {
+  server_->refused.add();
+  close_after_ = true;
+  const auto body = problem_json(status, why.message(), why.code());
+  const std::string fields = status == 401 ? "WWW-Authenticate: Bearer\r\n" : "";
+  if (co_await send_whole(status, "application/problem+json", fields, body)) co_await linger();
+  stream_.close();
+}
+
+awaitable<void> http_session::handle() {
+  server_->requests.add();
+  if (auto no = check_origin(); no.status != 0) {
+    co_await refuse(no.status, no.why);
+    co_return;
+  }
+  http_request request(*this);
+  http_response response(*this);
+  auto target = parse_target(parser_->head().target);
+  auto found = target ? server_->router.find(request.method(), *target) : http_router::match{};
+  const bool open = found.handler != nullptr && found.access == http_access::open;
+  if (has_token()) {
+    if (!known_) {
+      if (server_->known_clients.fetch_add(1) >= server_->options.connections_max) {
+        server_->known_clients.fetch_sub(1);
+        co_await refuse(503, error{errc::resource_exhausted, "too many connections; try again later"});
+        co_return;
+      }
+      known_ = true;
+      stream_.forget();  // the gate's ticket: this is nobody unknown any more
+    }
+  } else if (!open) {
+    const bool given = parser_->head().count("Authorization") > 0;
+    co_await refuse(401, error{errc::permission_denied,
+                               given ? "this is not the cluster's token"
+                                     : "the cluster's token is missing: send Authorization: Bearer TOKEN"});
+    co_return;
+  }
+  if (!target) {
+    co_await response.send_problem(400, target.error());
+    co_return;
+  }
+  if (found.handler == nullptr) {
+    const bool known_path = !found.allow.empty();
+    if (known_path) response.set_field("Allow", found.allow);
+    const error why = known_path ? error{errc::unsupported,
+                                         request.method().substr(0, 32) + " is not possible here; try " + found.allow}
+                                 : error{errc::not_found, "there is nothing at " + target->path.substr(0, 256)};
+    co_await response.send_problem(known_path ? 405 : 404, why);
+    co_return;
+  }
+  request.target_ = std::move(*target);
+  request.parameters_ = std::move(found.parameters);
+  const auto begun = std::chrono::steady_clock::now();
+  co_await run_handler(*found.handler, request, response);
+  server_->seconds.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+}
+
+awaitable<void> http_session::run_handler(const http_handler& handler, http_request& request, http_response& response) {
+  std::string failure;
+  try {
+    co_await handler(request, response);
+    if (answer_ == answer::none) failure = "it returned without an answer";
+    if (answer_ == answer::streaming) failure = "it returned within its answer";
+  } catch (const std::exception& e) {
+    failure = e.what();
+  } catch (...) {
+    failure = "it threw what is no exception";
+  }
+  if (failure.empty()) co_return;
+  server_->failed.add();
+  if (!stream_.is_open()) co_return;  // the client has gone, and with it whom to tell
+  server_->log.error("http", request.method() + " " + request.target().path + ": the handler failed: " + failure);
+  if (answer_ != answer::none) {
+    response.abort();
+    co_return;
+  }
+  close_after_ = true;
+  const error why{errc::internal, "a defect of this node: " + failure};
+  co_await response.send_problem(500, why);
+}
+
+bool http_session::keeps_alive() const {
+  return known_ && !close_after_ && !server_->stopping && parser_->head().keep_alive && answer_ != answer::cut;
+}
+
+awaitable<bool> http_session::drain() {
+  if (parser_->body_done()) co_return true;
+  if (parser_->head().expects_continue && !body_started_) co_return false;
+  const auto deadline = after(drain_time_max);
+  char sink[4096];
+  std::size_t taken = 0;
+  while (!parser_->body_done() && taken <= drain_bytes_max && std::chrono::steady_clock::now() < deadline) {
+    const auto some = co_await read_body_some(sink);
+    if (!some) co_return false;
+    taken += *some;
+  }
+  co_return parser_->body_done();
+}
+
+awaitable<void> http_session::linger() {
+  stream_.shutdown_send();
+  const auto deadline = known_ ? after(linger_time_known) : after(linger_time_unknown);
+  std::size_t taken = 0;
+  const std::span<char> sink(buffer_.get(), buffer_bytes);
+  while (known_ || taken < linger_bytes_unknown) {
+    const auto some = co_await stream_.read_some(sink, deadline);
+    if (!some || *some == 0) co_return;
+    taken += *some;
+  }
+}
+
+awaitable<result<std::size_t>> http_session::read_body_some(std::span<char> into) {
+  if (parser_->body_done()) co_return std::size_t{0};
+  const auto deadline = after(server_->options.body_idle_time_max);
+  if (!std::exchange(body_started_, true) && parser_->head().expects_continue && begin_ == end_) {
+    const bytes_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    TROUPE_CO_TRY_VOID(co_await stream_.write(interim, deadline));
+  }
+  for (;;) {
+    const auto step = parser_->decode_body({buffer_.get() + begin_, end_ - begin_}, into);
+    if (!step) {
+      close_after_ = true;
+      co_return step.error();
+    }
+    begin_ += step->consumed;
+    if (step->produced > 0) co_return step->produced;
+    if (parser_->body_done()) co_return std::size_t{0};
+    if (step->consumed > 0 && begin_ != end_) continue;
+    const auto more = co_await read_more(deadline);
+    if (!more || *more == 0) {
+      close_after_ = true;
+      co_return more ? error{errc::unavailable, "the client closed the connection within the body"} : more.error();
+    }
+  }
+}
+
+bytes http_session::make_header(int status, std::string_view content_type, const std::string& fields,
+                                std::optional<std::size_t> length) {
+  const auto& head = parser_->head();
+  // A body that is not here yet, and is not known to be small, won't be waited for.
+  if (!parser_->body_done() &&
+      ((head.expects_continue && !body_started_) || head.chunked || head.content_length.value_or(0) > drain_bytes_max))
+    close_after_ = true;
+  const bool old = head.version < 11 && parser_->header_done();
+  chunked_answer_ = !length && has_body(status) && !old;
+  if (!length && has_body(status) && old) close_after_ = true;
+  status_ = status;
+  bytes out =
+      "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason_phrase(status)) + "\r\nDate: " + http_date();
+  out += "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  if (!content_type.empty()) out.append("Content-Type: ").append(content_type).append("\r\n");
+  if (length && has_body(status)) out += "Content-Length: " + std::to_string(*length) + "\r\n";
+  if (chunked_answer_) out += "Transfer-Encoding: chunked\r\n";
+  if (!keeps_alive())
+    out += "Connection: close\r\n";
+  else if (old)
+    out += "Connection: keep-alive\r\n";
+  out += fields;
+  out += "\r\n";
+  if (!keeps_alive()) close_after_ = true;
+  return out;
+}
+
+awaitable<result<void>> http_session::send_whole(int status, std::string_view content_type, const std::string& fields,
+                                                 bytes_view body) {
+  if (answer_ != answer::none) co_return error{errc::internal, "a second answer to one request"};
+  answer_ = answer::whole;
+  const auto header = make_header(status, content_type, fields, body.size());
+  const bool bare = parser_->head().method == "HEAD" || !has_body(status);
+  const std::array<bytes_view, 2> pieces{bytes_view(header), bare ? bytes_view() : body};
+  auto sent = co_await stream_.write(std::span<const bytes_view>(pieces), after(server_->options.write_time_max));
+  if (!sent) stream_.close();
+  co_return sent;
+}
+
+awaitable<result<void>> http_session::begin(int status, std::string_view content_type, const std::string& fields) {
+  if (answer_ != answer::none) co_return error{errc::internal, "a second answer to one request"};
+  answer_ = answer::streaming;
+  const auto header = make_header(status, content_type, fields, std::nullopt);
+  auto sent = co_await stream_.write(bytes_view(header), after(server_->options.write_time_max));
+  if (!sent) stream_.close();
+  co_return sent;
+}
+
+/// What was collected and `data`, as one chunk.
+awaitable<result<void>> http_session::send_chunk(bytes_view data) {
+  const auto size = out_.size() + data.size();
+  if (size == 0 || parser_->head().method == "HEAD" || !has_body(status_)) {
+    out_.clear();
+    co_return ok();
+  }
+  char line[24];
+  const int line_bytes = std::snprintf(line, sizeof line, "%zx\r\n", size);
+  const bytes_view head(line, chunked_answer_ ? static_cast<std::size_t>(line_bytes) : 0);
+  const std::array<bytes_view, 4> pieces{head, bytes_view(out_), data,
+                                         chunked_answer_ ? bytes_view("\r\n") : bytes_view()};
+  auto sent = co_await stream_.write(std::span<const bytes_view>(pieces), after(server_->options.write_time_max));
+  out_.clear();
+  if (!sent) stream_.close();
+  co_return sent;
+}
+
+awaitable<result<void>> http_session::write_streaming(bytes_view data) {
+  if (answer_ != answer::streaming) co_return error{errc::cancelled, "this answer is not open"};
+  if (!stream_.is_open()) co_return error{errc::unavailable, "the client is gone"};
+  if (out_.size() + data.size() < collect_bytes) {
+    out_ += data;
+    co_return ok();
+  }
+  co_return co_await send_chunk(data);
+}
+
+awaitable<result<void>> http_session::end_streaming() {
+  if (answer_ != answer::streaming) co_return error{errc::cancelled, "this answer is not open"};
+  auto sent = co_await send_chunk({});
+  if (sent && chunked_answer_ && parser_->head().method != "HEAD") {
+    const bytes_view last = "0\r\n\r\n";
+    sent = co_await stream_.write(last, after(server_->options.write_time_max));
+  }
+  answer_ = sent ? answer::ended : answer::cut;
+  if (!sent) stream_.close();
+  co_return sent;
+}
+
+}  // namespace troupe::transport
