@@ -107,8 +107,8 @@ class worker_pool {
   [[nodiscard]] std::vector<worker_info> tree() const;
 
  private:
-  explicit worker_pool(std::unique_ptr<worker_pool_impl> impl);
-  std::unique_ptr<worker_pool_impl> impl_;
+  explicit worker_pool(std::shared_ptr<worker_pool_impl> impl);
+  std::shared_ptr<worker_pool_impl> impl_;
 };
 
 }  // namespace troupe::actors

@@ -112,6 +112,7 @@ result<chunk_grant> block_store_impl::try_grant(use purpose, owner_id owner, std
   grant.slab_size = from->memory->size();
   grant.offset = from->top;
   grant.capacity = capacity;
+  grant.dedicated = from->dedicated;
   from->top += aligned(capacity);
   from->top = std::min(from->top, from->memory->size());
   ++from->open_chunks;

@@ -24,6 +24,7 @@ struct chunk_grant {
   std::uint64_t slab_size = 0;
   std::uint64_t offset = 0;
   std::uint64_t capacity = 0;
+  bool dedicated = false;  ///< the slab is this chunk's alone
 };
 
 /// A function of what is asked for and of nothing else, because a module's flush points follow from it.

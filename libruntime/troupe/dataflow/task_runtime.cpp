@@ -1,6 +1,8 @@
 #include "troupe/dataflow/task_runtime.hpp"
 
 #include <atomic>
+#include <cstdio>
+#include <exception>
 #include <new>
 #include <troupe/base/text.hpp>
 
@@ -15,6 +17,19 @@ constexpr std::size_t counters_max = 256;
 constexpr std::size_t counter_name_bytes_max = 128;
 
 std::atomic<worker_control*> memory_page{nullptr};
+
+/// Exceptions must not cross the module's boundary; one that does is the module's failure.
+int run_stage(const troupe_stage& stage, const troupe_task& task, const troupe_host& host, troupe_failure& failure) {
+  constexpr std::string_view escaped = "an exception left the module";
+  try {
+    return stage.run(&task, &host, &failure);
+  } catch (const std::exception& e) {
+    std::snprintf(failure.message, sizeof failure.message, "%s: %s", escaped.data(), e.what());
+  } catch (...) {
+    std::snprintf(failure.message, sizeof failure.message, "%s", escaped.data());
+  }
+  return 1;
+}
 
 void on_memory_out() {
   if (auto* control = memory_page.load(); control != nullptr) share<std::uint32_t>(control->memory_out, 1);
@@ -182,7 +197,7 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
 
   if (order.key.stage.value >= job.stage_count) {
     fail({failure_kind::engine, "the module's job has " + std::to_string(job.stage_count) + " stages, and stage " + to_string(order.key.stage) + " was asked for", {}, 0, {}, {}});
-  } else if (job.stages[order.key.stage.value].run(&task, &host, &failure) != 0) {
+  } else if (run_stage(job.stages[order.key.stage.value], task, host, failure) != 0) {
     failure.message[sizeof failure.message - 1] = '\0';
     attempt_failure of_module{failure_kind::user_code, failure.message, {}, shared(control_.input), {}, {}};
     if (failure.has_offset != 0) of_module.offset = failure.offset;
