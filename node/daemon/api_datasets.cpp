@@ -1,5 +1,6 @@
 #include <actors/data/data_plane.hpp>
 #include <boost/describe/enum_from_string.hpp>
+#include <troupe/base/text.hpp>
 #include <vector>
 
 #include "node/daemon/api_paging.hpp"
@@ -60,7 +61,7 @@ awaitable<void> import(api_services& s, http_request& request, http_response& re
   const auto refuse = [&](const error& e) { return response.send_problem(e); };
   if (const auto good = check_name("dataset", options.dataset); !good) co_return (void)co_await refuse(good.error());
   const std::string format(request.query("format").value_or("lines"));
-  if (!boost::describe::enum_from_string(format, options.format))
+  if (!boost::describe::enum_from_string(format.c_str(), options.format))
     co_return (void)co_await refuse({errc::invalid_argument, "unknown format \"" + format + "\" (known: lines)"});
   const auto copies = request.query_number("copies", 0, 1, 16);
   if (!copies) co_return (void)co_await refuse(copies.error());
@@ -109,16 +110,15 @@ awaitable<void> import(api_services& s, http_request& request, http_response& re
 awaitable<void> export_text(api_services& s, http_request& request, http_response& response) {
   const std::string name(request.parameter("name"));
   const std::string format(request.query("format").value_or("lines"));
-  data::text_format as{};
-  if (!boost::describe::enum_from_string(format, as))
-    co_return (void)co_await response.send_problem(error{errc::invalid_argument, "unknown format \"" + format + "\" (known: lines, tsv, csv, json)"});
+  const auto as = format::parse_text_format(format);
+  if (!as) co_return (void)co_await response.send_problem(as.error());
   if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
-  auto opened = s.data.open_export(name, as);
+  auto opened = s.data.open_export(name, *as);
   if (!opened) co_return (void)co_await response.send_problem(opened.error());
   auto& exporter = **opened;
   auto piece = co_await exporter.next();  // before the status is sent, so that a lost dataset is a proper error
   if (!piece) co_return (void)co_await response.send_problem(piece.error());
-  if (!co_await response.begin(200, as == data::text_format::json ? "application/x-ndjson" : as == data::text_format::csv ? "text/csv" : "text/plain; charset=utf-8"))
+  if (!co_await response.begin(200, *as == data::text_format::json ? "application/x-ndjson" : *as == data::text_format::csv ? "text/csv" : "text/plain; charset=utf-8"))
     co_return;
   while (!piece->empty()) {
     if (!co_await response.write(*piece)) co_return;

@@ -129,6 +129,7 @@ result<void> remember(const configuration& c) {
   text += "listen = " + quoted(c.listen) + "\n";
   text += "name = " + quoted(c.name) + "\n";
   text += "cluster-name = " + quoted(c.cluster_name) + "\n";
+  if (c.bootstrap) text += "bootstrap = true\n";
   if (c.slots != 0) text += "slots = " + std::to_string(c.slots) + "\n";
   if (c.memory_bytes != 0) text += "memory = " + std::to_string(c.memory_bytes) + "\n";
   if (c.task_memory_bytes != 0) text += "task-memory = " + std::to_string(c.task_memory_bytes) + "\n";
