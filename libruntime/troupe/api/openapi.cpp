@@ -188,7 +188,7 @@ void add_data_routes(document_maker& d) {
   d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each",
           {{"limit", "integer", "how many; 10 by default"}},
           {"200", "application/x-ndjson", d.make.of<dataset_record>()});
-  d.route("get", "/api/v1/modules", "Loaded modules, newest first", {},
+  d.route("get", "/api/v1/modules", "Loaded modules, by name", {},
           {"200", json_type, d.make.list_of<module_info>()});
   d.route("post", "/api/v1/modules", "Loads the shared object in the body",
           {{"name", "string", "of the module: its file without .so"}}, {"201", json_type, d.make.of<module_info>()},
@@ -200,7 +200,7 @@ void add_data_routes(document_maker& d) {
 void add_job_routes(document_maker& d) {
   const std::vector<parameter> wait{
       {"wait_ms", "integer", "answers when the job has ended, at the latest after so long"}};
-  d.route("get", "/api/v1/jobs", "Jobs, oldest first", {}, {"200", json_type, d.make.list_of<job>()});
+  d.route("get", "/api/v1/jobs", "Jobs, newest first", {}, {"200", json_type, d.make.list_of<job>()});
   d.route("post", "/api/v1/jobs", "Accepts a job", {}, {"201", json_type, d.make.of<job>()},
           std::pair<const char*, json::value>{json_type, d.make.of<job_request>()});
   d.route("get", "/api/v1/jobs/{id}", "A job", wait, {"200", json_type, d.make.of<job>()});

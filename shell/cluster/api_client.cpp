@@ -1,0 +1,169 @@
+#include <charconv>
+#include <shell/cluster/api_client.hpp>
+#include <shell/cluster/paths.hpp>
+#include <shell/interrupts.hpp>
+#include <troupe/api/problem.hpp>
+
+namespace troupe::shell {
+namespace {
+
+constexpr int pages_max = 10'000;
+constexpr auto probe_time_max =
+    std::chrono::milliseconds(1500);  ///< a paused node accepts connections and says nothing
+
+result<std::pair<std::string, std::uint16_t>> split_address(const std::string& address) {
+  const error wrong{errc::invalid_argument, "not an address: \"" + address + "\" (write HOST:PORT)"};
+  const auto colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0) return wrong;
+  std::uint16_t port = 0;
+  const auto* end = address.data() + address.size();
+  const auto [rest, failed] = std::from_chars(address.data() + colon + 1, end, port);
+  if (failed != std::errc{} || rest != end || port == 0) return wrong;
+  auto host = address.substr(0, colon);
+  if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  return std::pair{host, port};
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+api_client::api_client(known_cluster cluster)
+    : cluster_(std::move(cluster)), cancel_fd_(interrupts::descriptor()), connections_(cluster_.addresses.size()) {}
+api_client::~api_client() = default;
+
+void api_client::set_time_max(std::chrono::milliseconds time_max) { time_max_ = time_max; }
+
+void api_client::ignore_interrupts() {
+  cancel_fd_ = -1;
+  for (auto& connection : connections_) connection.reset();
+}
+
+outcome<transport::http_client*> api_client::connection(std::size_t index) {
+  if (!token_read_ && !cluster_.token_file.empty()) {
+    auto text = paths::read_file(cluster_.token_file, 4096);
+    if (!text)
+      return failure(status::no_cluster,
+                     "cluster " + cluster_.name + ": its token cannot be read: " + text.error().message());
+    token_ = trimmed(*text);
+    token_read_ = true;
+  }
+  auto& made = connections_[index];
+  if (!made) {
+    TROUPE_TRY(auto address, split_address(cluster_.addresses[index]));
+    transport::http_client_options options;
+    options.host = address.first;
+    options.port = address.second;
+    options.token = token_;
+    options.cancel_fd = cancel_fd_;
+    if (time_max_) options.connect_time_max = options.write_time_max = options.read_time_max = *time_max_;
+    made = std::make_unique<transport::http_client>(std::move(options));
+  }
+  return made.get();
+}
+
+api_client::readiness api_client::probe(transport::http_client& client, std::string& why) {
+  auto request = request_for("GET", "/readyz");
+  request.read_time_max = probe_time_max;
+  const auto answer = client.send(request);
+  if (answer) return answer->ok() ? readiness::ready : readiness::answers;
+  why = answer.error().message();
+  if (answer.error().code() == errc::cancelled && interrupts::pending()) return readiness::interrupted;
+  client.disconnect();
+  return readiness::silent;
+}
+
+outcome<transport::http_client_response> api_client::send(transport::http_client_request request) {
+  request.target = "/api/v1" + request.target;
+  // A request that changes something goes to a node that has just answered, and is not made again: there is no telling
+  // what a node that fell silent has done.
+  const bool repeatable = request.method == "GET" && !request.body_sink;
+  std::string tried;
+  std::vector<std::size_t> order, unready;
+  for (std::size_t n = 0; n < cluster_.addresses.size(); ++n)
+    order.push_back((preferred_ + n) % cluster_.addresses.size());
+  for (std::size_t n = 0; n < order.size(); ++n) {
+    const auto index = order[n];
+    const bool first_time = n < cluster_.addresses.size();
+    const auto& address = cluster_.addresses[index];
+    TROUPE_TRY(auto* const client, connection(index));
+    std::string why;
+    const auto found = first_time ? probe(*client, why) : readiness::ready;
+    if (found == readiness::interrupted) return failure(status::interrupted, "interrupted");
+    if (found == readiness::silent) tried += (tried.empty() ? "" : "; ") + address + ": " + why;
+    // One that starts, or is cut off from the others, is asked when no other is left.
+    if (found == readiness::answers) unready.push_back(index);
+    if (n + 1 == cluster_.addresses.size()) order.insert(order.end(), unready.begin(), unready.end());
+    if (found != readiness::ready) continue;
+    auto answer = client->send(request);
+    if (answer) {
+      if (answer->status == 503 && repeatable && n + 1 < order.size()) continue;
+      preferred_ = index;
+      if (answer->ok()) return std::move(*answer);
+      auto e = api::error_from_answer(static_cast<unsigned>(answer->status), answer->body);
+      if (answer->status == 401)
+        return failure(status::no_cluster,
+                       "cluster " + cluster_.name + " at " + address + " refuses the token" +
+                           (cluster_.token_file.empty() ? " (none is known)" : " in " + cluster_.token_file) + ": " +
+                           e.message());
+      return failure(e);
+    }
+    const auto& e = answer.error();
+    if (e.code() == errc::cancelled && interrupts::pending()) return failure(status::interrupted, "interrupted");
+    if (!repeatable) return failure(e.with_context("node at " + address));
+    if (e.code() != errc::unavailable && e.code() != errc::deadline_exceeded) return failure(e);
+    tried += (tried.empty() ? "" : "; ") + address + ": " + e.message();
+  }
+  return failure(status::no_cluster, "no node of cluster " + cluster_.name + " answers" +
+                                         (tried.empty() ? " (none is known)" : " (" + tried + ")") +
+                                         (cluster_.data.empty() ? "" : "; `up` starts it"));
+}
+
+outcome<api::json::value> api_client::parsed(const transport::http_client_response& answer) {
+  if (answer.body.empty()) return api::json::value(nullptr);
+  TROUPE_TRY(auto value, api::detail::parse(answer.body, "answer of cluster " + cluster_.name));
+  return value;
+}
+
+outcome<api::json::value> api_client::get(const std::string& path) {
+  TROUPE_TRY(const auto answer, send(request_for("GET", path)));
+  return parsed(answer);
+}
+
+outcome<api::json::array> api_client::items(const std::string& path) {
+  api::json::array out;
+  std::string cursor;
+  for (int page = 0; page < pages_max; ++page) {
+    const auto query = cursor.empty() ? ""
+                                      : (path.find('?') == std::string::npos ? "?cursor=" : "&cursor=") +
+                                            transport::percent_encode(cursor);
+    TROUPE_TRY(const auto value, get(path + query));
+    using page_of_items = api::list<api::json::value>;
+    TROUPE_TRY(auto list, typed<page_of_items>(value, "answer"));
+    for (auto& item : list.items) out.push_back(std::move(item));
+    if (!list.next_cursor || list.next_cursor->empty()) return out;
+    cursor = *list.next_cursor;
+  }
+  return failure(status::failed,
+                 path + ": more than " + std::to_string(pages_max) + " pages; the cursor does not come to an end");
+}
+
+outcome<api::json::value> api_client::post(const std::string& path, const api::json::value& body) {
+  auto request = request_for("POST", path);
+  if (!body.is_null()) {
+    request.content_type = "application/json";
+    request.body = api::json::serialize(body);
+  }
+  TROUPE_TRY(const auto answer, send(std::move(request)));
+  return parsed(answer);
+}
+
+outcome<void> api_client::remove(const std::string& path) {
+  TROUPE_TRY_VOID(send(request_for("DELETE", path)));
+  return done();
+}
+
+}  // namespace troupe::shell

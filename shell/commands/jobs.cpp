@@ -1,0 +1,327 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <shell/commands/columns.hpp>
+#include <shell/commands/commands.hpp>
+#include <shell/commands/job_follow.hpp>
+#include <shell/display/job_text.hpp>
+#include <shell/display/progress.hpp>
+#include <shell/interrupts.hpp>
+#include <shell/session.hpp>
+#include <troupe/base/text.hpp>
+
+namespace troupe::shell {
+namespace json = boost::json;
+namespace {
+
+outcome<std::string> job_number(const std::string& text) {
+  auto digits = text.starts_with("#") ? text.substr(1) : text;
+  TROUPE_TRY(const auto number, read_number("a job's number", digits, 1, UINT64_MAX));
+  return std::to_string(number);
+}
+
+/// What the end of a job means for the command that waited for it.
+outcome<void> conclude(session& s, const seen_job& seen) {
+  if (s.settings.output == output_format::table) {
+    if (seen.job.state == api::job_state::succeeded) s.print(summary_text(seen.job) + "\n");
+  } else {
+    show_object(s, seen.raw, job_columns);
+  }
+  if (seen.job.state == api::job_state::succeeded) return done();
+  return failure(status::failed, failure_text(seen.job));
+}
+
+outcome<api::job_request> read_run(const arguments& given) {
+  const auto split = split_at_to(given.words);
+  api::job_request request;
+  std::vector<std::string> inputs, outputs;
+  for (const auto* side : {&split.before, &split.after})
+    for (const auto& word : *side) {
+      const auto equals = word.find('=');
+      if (equals == std::string::npos) {
+        (side == &split.before ? inputs : outputs).push_back(word);
+        continue;
+      }
+      const auto name = word.substr(0, equals);
+      if (name.empty()) return usage_failure("run: a parameter is name=value, not \"" + word + "\"");
+      if (!request.parameters.emplace(name, word.substr(equals + 1)).second)
+        return usage_failure("run: parameter " + name + " is given twice");
+    }
+  const std::string usage = "run JOB INPUT… to OUTPUT [name=value…]";
+  if (inputs.size() < 2) return usage_failure("run needs a job and at least one dataset: " + usage);
+  if (outputs.empty()) return usage_failure("run needs a name for what it makes: " + usage);
+  if (outputs.size() > 1)
+    return usage_failure("run: a job of this version makes one dataset, and there are " +
+                         std::to_string(outputs.size()) + " names after «to»");
+  request.job = inputs[0].substr(0, inputs[0].find('@'));
+  if (inputs[0].size() > request.job.size()) request.module_hash = inputs[0].substr(request.job.size() + 1);
+  request.inputs.assign(inputs.begin() + 1, inputs.end());
+  request.output = outputs[0];
+  request.replace = given.has("--replace");
+  TROUPE_TRY(const auto copies, given.number("--copies", 1, 100));
+  request.copies = static_cast<std::uint32_t>(copies.value_or(0));
+  return request;
+}
+
+/// Ctrl-C in `run`: the job is cancelled, and what it came to is said.
+failure cancel_after_interrupt(session& s, api_client& client, const std::string& id) {
+  interrupts::clear();
+  client.ignore_interrupts();
+  const auto cancelled = client.post("/jobs/" + id + "/cancel", {});
+  s.forget_client();
+  if (!cancelled)
+    return {status::interrupted, "interrupted, but cancelling job " + id + " failed: " + cancelled.error().message +
+                                     "; `cancel " + id + "` tries again"};
+  const auto* state = member_at(*cancelled, "state");
+  const auto ended = state != nullptr && state->is_string() ? std::string(state->get_string()) : "cancelled";
+  return {status::interrupted, "job " + id + (ended == "cancelled" ? " was cancelled" : " had " + ended + " already")};
+}
+
+outcome<void> run(session& s, const arguments& given) {
+  TROUPE_TRY(const auto request, read_run(given));
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto accepted, client->post("/jobs", api::to_json(request)));
+  TROUPE_TRY(const auto job, api_client::typed<api::job>(accepted, "job"));
+  const auto id = to_string(job.id);
+  if (given.background) {
+    if (s.settings.output != output_format::table) {
+      show_object(s, accepted, job_columns);
+    } else {
+      s.print("job " + id + "\n");
+      s.say("`watch " + id + "` follows it, `wait " + id + "` waits for its end");
+    }
+    return done();
+  }
+  if (s.settings.output == output_format::table) s.say("job " + id);
+  progress line(s);
+  const auto ended = follow(*client, id, [&](const api::job& now) { line.show(progress_text(now)); });
+  line.clear();
+  if (ended) return conclude(s, *ended);
+  if (ended.error().status == status::interrupted) return cancel_after_interrupt(s, *client, id);
+  return failure(ended.error().status, "job " + id + " goes on, but cannot be followed: " + ended.error().message);
+}
+
+outcome<void> jobs(session& s, const arguments&) {
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto items, client->items("/jobs"));
+  show_items(s, items, job_columns);
+  return done();
+}
+
+outcome<void> job(session& s, const arguments& given) {
+  TROUPE_TRY(const auto id, job_number(given.words[0]));
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto value, client->get("/jobs/" + id));
+  if (s.settings.output != output_format::table) {
+    show_object(s, value, job_columns);
+    return done();
+  }
+  show_object(s, value,
+              {{"job", "id"},
+               {"name", "name"},
+               {"module", "module"},
+               {"hash", "module_hash", shown_as::hash},
+               {"state", "state"},
+               {"inputs", "inputs", shown_as::list},
+               {"outputs", "outputs", shown_as::list},
+               {"parameters", "parameters"},
+               {"created", "created_at", shown_as::time},
+               {"started", "started_at", shown_as::time},
+               {"finished", "finished_at", shown_as::time},
+               {"supervisor on", "supervisor"},
+               {"tasks", "tasks.total"},
+               {"done", "tasks.done"},
+               {"running", "tasks.running"},
+               {"attempts", "attempts"},
+               {"attempts lost", "lost_attempts"},
+               {"task seconds lost", "lost_task_seconds"},
+               {"input", "input_bytes", shown_as::bytes},
+               {"input records", "input_records"},
+               {"output records", "output_records"},
+               {"counters", "counters"}});
+  TROUPE_TRY(const auto read, api_client::typed<api::job>(value, "job"));
+  if (read.error) s.print("error          " + failure_text(read) + "\n");
+  return done();
+}
+
+outcome<void> logs(session& s, const arguments& given) {
+  TROUPE_TRY(const auto id, job_number(given.words[0]));
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto items, client->items("/jobs/" + id + "/logs"));
+  if (s.settings.output != output_format::table) {
+    show_items(s, items, {{"", "time"}, {"", "node"}, {"", "stage"}, {"", "task"}, {"", "attempt"}, {"", "text"}});
+    return done();
+  }
+  std::string out;
+  for (const auto& item : items) {
+    const auto cell = [&](const char* member, shown_as how = shown_as::text) {
+      return cell_text(member_at(item, member), how, true);
+    };
+    out += cell("time", shown_as::time) + "  " + cell("node") + "  stage " + cell("stage") + " task " + cell("task") +
+           " attempt " + cell("attempt") + ": " + cell("text") + "\n";
+  }
+  s.print(out);
+  return done();
+}
+
+outcome<void> wait(session& s, const arguments& given) {
+  TROUPE_TRY(auto* const client, s.client());
+  for (const auto& word : given.words) {
+    TROUPE_TRY(const auto id, job_number(word));
+    progress line(s);
+    const auto ended = follow(*client, id, [&](const api::job& now) { line.show(progress_text(now)); });
+    line.clear();
+    if (!ended && ended.error().status == status::interrupted)
+      return failure(status::interrupted, "no longer waiting; job " + id + " goes on");
+    if (!ended) return ended.error();
+    TROUPE_TRY_VOID(conclude(s, *ended));
+  }
+  return done();
+}
+
+/// On a terminal the lines are drawn over each other; elsewhere they appear when they change.
+outcome<void> watch(session& s, const arguments& given) {
+  TROUPE_TRY(const auto id, job_number(given.words[0]));
+  TROUPE_TRY(auto* const client, s.client());
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1 && s.settings.output == output_format::table;
+  std::string shown;
+  const auto draw = [&](const api::job& now) {
+    const auto text = stages_text(now);
+    if (s.settings.output != output_format::table || text == shown) return;
+    if (terminal && !shown.empty())
+      s.print("\033[" + std::to_string(std::count(shown.begin(), shown.end(), '\n')) + "A\033[J");
+    s.print(text);
+    shown = text;
+  };
+  const auto ended = follow(*client, id, draw);
+  if (!ended && ended.error().status == status::interrupted)
+    return failure(status::interrupted, "no longer watching; job " + id + " goes on");
+  if (!ended) return ended.error();
+  draw(ended->job);
+  return conclude(s, *ended);
+}
+
+outcome<void> cancel(session& s, const arguments& given) {
+  TROUPE_TRY(auto* const client, s.client());
+  json::array items;
+  for (const auto& word : given.words) {
+    TROUPE_TRY(const auto id, job_number(word));
+    TROUPE_TRY(auto value, client->post("/jobs/" + id + "/cancel", {}));
+    items.push_back(std::move(value));
+  }
+  if (items.size() == 1 && s.settings.output == output_format::json)
+    show_object(s, items[0], job_columns);
+  else
+    show_items(s, items, job_columns);
+  return done();
+}
+
+}  // namespace
+
+std::vector<command> job_commands() {
+  return {
+      {"run",
+       "jobs",
+       "run JOB INPUT… to OUTPUT [name=value…]",
+       "Runs a job of a loaded module over datasets, and waits for its end",
+       "JOB@HASH takes a certain load of the module. Ctrl-C cancels the job; & at the end leaves it running and prints "
+       "its number. OUTPUT appears whole when the job "
+       "has succeeded, and not before.",
+       "run word_count corpus to counts\nrun top_words corpus to top limit=20 --replace &",
+       {{"--replace", "", "OUTPUT may exist; the new one takes its place at the end"},
+        {"--copies", "R", "of the output; as the inputs have by default"}},
+       2,
+       any_number,
+       word_kind::job_name,
+       true,
+       word_kind::dataset,
+       true,
+       run},
+      {"jobs",
+       "jobs",
+       "jobs",
+       "Lists the jobs, the newest first",
+       "",
+       "jobs",
+       {},
+       0,
+       0,
+       word_kind::none,
+       false,
+       word_kind::none,
+       false,
+       jobs},
+      {"job",
+       "jobs",
+       "job ID",
+       "Shows a job",
+       "",
+       "job 7",
+       {},
+       1,
+       1,
+       word_kind::job_id,
+       false,
+       word_kind::none,
+       false,
+       job},
+      {"logs",
+       "jobs",
+       "logs ID",
+       "Shows what a job's module logged",
+       "",
+       "logs 7",
+       {},
+       1,
+       1,
+       word_kind::job_id,
+       false,
+       word_kind::none,
+       false,
+       logs},
+      {"wait",
+       "jobs",
+       "wait ID…",
+       "Waits for the end of jobs",
+       "The exit status is 1 when one failed or was cancelled. Ctrl-C stops waiting, not the job.",
+       "wait 7",
+       {},
+       1,
+       1000,
+       word_kind::job_id,
+       false,
+       word_kind::none,
+       false,
+       wait},
+      {"watch",
+       "jobs",
+       "watch ID",
+       "Shows a job's stages while it runs",
+       "Ctrl-C stops watching, not the job.",
+       "watch 7",
+       {},
+       1,
+       1,
+       word_kind::job_id,
+       false,
+       word_kind::none,
+       false,
+       watch},
+      {"cancel",
+       "jobs",
+       "cancel ID…",
+       "Stops jobs",
+       "Nothing of their output appears.",
+       "cancel 7",
+       {},
+       1,
+       1000,
+       word_kind::job_id,
+       false,
+       word_kind::none,
+       false,
+       cancel},
+  };
+}
+
+}  // namespace troupe::shell

@@ -1,0 +1,241 @@
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <shell/cluster/bring_up.hpp>
+#include <shell/cluster/paths.hpp>
+#include <shell/cluster/remote_node.hpp>
+#include <shell/commands/columns.hpp>
+#include <shell/commands/commands.hpp>
+#include <shell/session.hpp>
+#include <troupe/api/cluster.hpp>
+#include <troupe/base/text.hpp>
+
+namespace troupe::shell {
+namespace {
+
+outcome<void> nodes(session& s, const arguments&) {
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto items, client->items("/nodes"));
+  show_items(s, items, node_columns);
+  return done();
+}
+
+/// «node7» when node6 is the highest that the cluster or this machine knows.
+std::size_t highest_number(const std::vector<std::string>& names) {
+  std::size_t highest = 0;
+  for (const auto& name : names) {
+    if (!name.starts_with("node")) continue;
+    if (const auto number = read_number("name", name.substr(4), 1, 1'000'000))
+      highest = std::max<std::size_t>(highest, *number);
+  }
+  return highest;
+}
+
+outcome<void> spawn(session& s, const arguments& given) {
+  std::vector<spawn_host> hosts;
+  for (const auto& word : given.words) {
+    TROUPE_TRY(auto host, resolve_host(word));
+    hosts.push_back(std::move(host));
+  }
+  TROUPE_TRY(const auto count, given.number("--count", 1, 100));
+  node_limits limits;
+  TROUPE_TRY(limits.slots, given.number("--slots", 1, 1024));
+  limits.memory = given.get("--memory");
+  if (!limits.memory.empty())
+    if (const auto read = parse_bytes(limits.memory); !read)
+      return usage_failure("--memory: " + read.error().message());
+
+  TROUPE_TRY(auto cluster, s.cluster());
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto items, client->items("/nodes"));
+  std::vector<std::string> names, join;
+  for (const auto& item : items) {
+    TROUPE_TRY(const auto node, api_client::typed<api::node>(item, "node"));
+    names.push_back(node.name);
+    if (node.state == api::node_state::alive) join.push_back(node.address);
+  }
+  if (cluster.data.empty()) cluster.data = paths::cluster_data(cluster.name).string();
+  for (const auto& node : local_nodes(cluster)) names.push_back(node.name);
+  auto number = highest_number(names);
+  std::vector<std::string> here, added, addresses;
+  for (const auto& host : hosts) {
+    for (std::uint64_t i = 0; i < count.value_or(1); ++i) {
+      const auto name = "node" + std::to_string(++number);
+      added.push_back(name);
+      if (host.here) {
+        here.push_back(name);
+        continue;
+      }
+      TROUPE_TRY(const auto token, paths::read_file(cluster.token_file, 4096));
+      TROUPE_TRY(const auto address, start_remote_node(host, {name, cluster.name, {}, join}, limits,
+                                                       token.substr(0, token.find('\n')), given.get("--ssh-config")));
+      addresses.push_back(address);
+      s.say(name + " runs on " + host.typed + " (" + address + ")");
+    }
+  }
+  if (!here.empty()) {
+    TROUPE_TRY(const auto made, add_local_nodes(s, cluster, here, join, limits));
+    for (const auto& node : made) {
+      addresses.push_back(node.address);
+      s.say(node.name + " runs here (" + node.address + ")");
+    }
+  }
+  TROUPE_TRY_VOID(remember(cluster, addresses, false));
+  s.forget_client();
+  TROUPE_TRY(auto* const again, s.client());
+  TROUPE_TRY(const auto all, again->items("/nodes"));
+  boost::json::array shown;
+  for (const auto& item : all) {
+    const auto* name = member_at(item, "name");
+    if (name != nullptr && name->is_string() &&
+        std::find(added.begin(), added.end(), name->get_string()) != added.end())
+      shown.push_back(item);
+  }
+  show_items(s, shown, node_columns);
+  return done();
+}
+
+outcome<void> start(session& s, const arguments& given) {
+  TROUPE_TRY(auto cluster, s.cluster());
+  std::vector<local_node> stopped;
+  for (const auto& name : given.words) {
+    TROUPE_TRY(auto node, find_local_node(cluster, name));
+    if (node.pid) {
+      s.say(name + " runs already (pid " + std::to_string(*node.pid) + ")" +
+            (is_paused(*node.pid) ? ", paused: `resume " + name + "`" : ""));
+      continue;
+    }
+    if (node.address.empty()) return failure(status::failed, name + " was never ready; `up` makes it anew");
+    stopped.push_back(std::move(node));
+  }
+  const auto count = stopped.size();
+  TROUPE_TRY_VOID(restart_nodes(s, std::move(stopped), {}));
+  TROUPE_TRY_VOID(remember(cluster, {}, false));
+  if (count != 0) s.say("started " + std::to_string(count) + (count == 1 ? " node" : " nodes"));
+  return done();
+}
+
+/// Sends a signal to the daemons of nodes here, after a look that each process is that node.
+outcome<void> signal_nodes(session& s, const arguments& given, int signal_number, const char* what_happened) {
+  TROUPE_TRY(const auto cluster, s.cluster());
+  std::vector<local_node> chosen;
+  for (const auto& name : given.words) {
+    TROUPE_TRY(auto node, find_local_node(cluster, name));
+    if (!node.pid) return failure(status::failed, name + " does not run; `start " + name + "` starts it");
+    chosen.push_back(std::move(node));
+  }
+  for (const auto& node : chosen) {
+    if (::kill(*node.pid, signal_number) != 0)
+      return failure(status::failed,
+                     "signal to " + node.name + " (pid " + std::to_string(*node.pid) + "): " + std::strerror(errno));
+    if (signal_number == SIGKILL && !wait_until_gone(node, std::chrono::seconds(10)))
+      return failure(status::failed, node.name + " (pid " + std::to_string(*node.pid) +
+                                         ") does not end after SIGKILL: it hangs in the kernel");
+    s.say(node.name + " (pid " + std::to_string(*node.pid) + ") " + what_happened);
+  }
+  return done();
+}
+
+outcome<void> kill_node(session& s, const arguments& given) { return signal_nodes(s, given, SIGKILL, "was killed"); }
+outcome<void> pause_node(session& s, const arguments& given) { return signal_nodes(s, given, SIGSTOP, "is paused"); }
+outcome<void> resume_node(session& s, const arguments& given) { return signal_nodes(s, given, SIGCONT, "runs again"); }
+
+}  // namespace
+
+std::vector<command> node_commands() {
+  return {
+      {"nodes",
+       "cluster",
+       "nodes",
+       "Lists the nodes and their states",
+       "alive; suspect: silent, its lease still runs; dead: its work goes to others; left: it was stopped in order.",
+       "nodes",
+       {},
+       0,
+       0,
+       word_kind::none,
+       false,
+       word_kind::none,
+       false,
+       nodes},
+      {"spawn",
+       "cluster",
+       "spawn HOST…",
+       "Adds nodes",
+       "`localhost` is this machine; another host is reached through ssh, with its key in known_hosts and without "
+       "passwords. Hosts beyond loopback are refused "
+       "until connections are encrypted.",
+       "spawn localhost --count 2",
+       {{"--count", "K", "nodes for each host; 1 by default"},
+        {"--slots", "K", "tasks that each node runs at once"},
+        {"--memory", "SIZE", "budget of each node for data of jobs"},
+        {"--ssh-config", "FILE", "for ssh -F"}},
+       1,
+       100,
+       word_kind::none,
+       false,
+       word_kind::none,
+       false,
+       spawn},
+      {"start",
+       "cluster",
+       "start NODE…",
+       "Starts nodes of this machine again, with their data",
+       "",
+       "start node2",
+       {},
+       1,
+       100,
+       word_kind::local_node,
+       false,
+       word_kind::none,
+       false,
+       start},
+      {"kill",
+       "cluster",
+       "kill NODE…",
+       "Kills nodes of this machine with SIGKILL, as a failure would",
+       "Nothing that was committed is lost; `start NODE` brings it back.",
+       "kill node2",
+       {},
+       1,
+       100,
+       word_kind::local_node,
+       false,
+       word_kind::none,
+       false,
+       kill_node},
+      {"pause",
+       "cluster",
+       "pause NODE…",
+       "Stops nodes of this machine with SIGSTOP, as if they hung",
+       "The others take over after the lease, a second.",
+       "pause node2",
+       {},
+       1,
+       100,
+       word_kind::local_node,
+       false,
+       word_kind::none,
+       false,
+       pause_node},
+      {"resume",
+       "cluster",
+       "resume NODE…",
+       "Lets paused nodes run again",
+       "A node that slept longer than its lease starts anew by itself.",
+       "resume node2",
+       {},
+       1,
+       100,
+       word_kind::local_node,
+       false,
+       word_kind::none,
+       false,
+       resume_node},
+  };
+}
+
+}  // namespace troupe::shell

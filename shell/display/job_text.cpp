@@ -1,0 +1,78 @@
+#include <shell/display/job_text.hpp>
+
+#include <shell/display/progress.hpp>
+#include <shell/display/table.hpp>
+#include <troupe/base/text.hpp>
+
+namespace troupe::shell {
+namespace {
+
+std::string called(const api::job& job) { return "job " + to_string(job.id) + " (" + job.name + ")"; }
+
+std::string attempts(std::uint64_t count) {
+  return format_count(count) + (count == 1 ? " attempt" : " attempts") + " lost";
+}
+
+std::string took(const api::job& job) {
+  if (!job.finished_at) return {};
+  const auto begin = job.started_at ? job.started_at->unix_ms : job.created_at.unix_ms;
+  return format_duration(static_cast<double>(job.finished_at->unix_ms - begin) / 1000);
+}
+
+}  // namespace
+
+std::string progress_text(const api::job& job) {
+  auto out = called(job);
+  if (job.state == api::job_state::queued) return out + ": waiting for its turn";
+  out += ":";
+  for (const auto& stage : job.stages) {
+    out += (out.back() == ':' ? " " : ", ") + stage.name + " " + std::to_string(stage.tasks.done) + "/" +
+           std::to_string(stage.tasks.total);
+    if (stage.tasks.running != 0) out += " (" + std::to_string(stage.tasks.running) + " running)";
+  }
+  if (job.stages.empty()) out += " " + std::to_string(job.tasks.done) + "/" + std::to_string(job.tasks.total);
+  if (job.lost_attempts != 0) out += ", " + attempts(job.lost_attempts);
+  return out;
+}
+
+std::string stages_text(const api::job& job) {
+  constexpr std::size_t bar = 24;
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& stage : job.stages) {
+    const auto total = std::max<std::uint64_t>(1, stage.tasks.total);
+    const auto done = stage.tasks.total == 0 ? bar : static_cast<std::size_t>(stage.tasks.done * bar / total);
+    const auto running =
+        std::min(bar - done, static_cast<std::size_t>((stage.tasks.running * bar + total - 1) / total));
+    rows.push_back(
+        {"  " + stage.name,
+         "[" + std::string(done, '#') + std::string(running, '>') + std::string(bar - done - running, '.') + "]",
+         std::to_string(stage.tasks.done) + "/" + std::to_string(stage.tasks.total),
+         std::to_string(stage.tasks.running) + " running"});
+  }
+  auto out = called(job) + " " + boost::describe::enum_to_string(job.state, "");
+  if (job.lost_attempts != 0) out += ", " + attempts(job.lost_attempts);
+  return out + "\n" + aligned(rows, {false, false, true, false});
+}
+
+std::string summary_text(const api::job& job) {
+  auto out = called(job) + " " + boost::describe::enum_to_string(job.state, "") + ": " +
+             format_count(job.input_records) + " records (" + format_bytes(job.input_bytes) + ") in, " +
+             format_count(job.output_records) + " out, " + took(job);
+  if (job.lost_attempts != 0) {
+    out += "; " + attempts(job.lost_attempts) + " (" + format_duration(job.lost_task_seconds) + " of work)";
+  }
+  return out;
+}
+
+std::string failure_text(const api::job& job) {
+  auto out = called(job) + " " + boost::describe::enum_to_string(job.state, "");
+  if (!job.error) return out;
+  std::string where;
+  if (job.error->node && !job.error->node->empty()) where = *job.error->node;
+  if (job.error->offset) where += (where.empty() ? "" : ", ") + ("record " + std::to_string(*job.error->offset));
+  if (job.error->dataset && !job.error->dataset->empty())
+    where += (job.error->offset ? " of " : where.empty() ? "" : ", ") + *job.error->dataset;
+  return out + ": " + (where.empty() ? "" : where + ": ") + harmless(job.error->message);
+}
+
+}  // namespace troupe::shell
