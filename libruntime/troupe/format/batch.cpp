@@ -19,8 +19,8 @@ std::uint32_t crc_of(const char* raw, bytes_view payload) noexcept {
 }
 
 error bad(segment_id segment, std::uint64_t position, std::string_view what) {
-  return {errc::corrupted,
-          "segment " + to_string(segment) + ", batch at position " + std::to_string(position) + ": " + std::string(what)};
+  return {errc::corrupted, "segment " + to_string(segment) + ", batch at position " + std::to_string(position) + ": " +
+                               std::string(what)};
 }
 
 bool all_zero(bytes_view data) noexcept {
@@ -83,7 +83,11 @@ bool batch_crc_fits(const char* raw, bytes_view payload) noexcept {
 
 batch_cursor::batch_cursor(bytes_view batches, segment_id segment, std::uint64_t from, std::uint64_t to,
                            crc_check check) noexcept
-    : batches_(batches), segment_(segment), position_(from), to_(std::min<std::uint64_t>(to, batches.size())), check_(check) {}
+    : batches_(batches),
+      segment_(segment),
+      position_(from),
+      to_(std::min<std::uint64_t>(to, batches.size())),
+      check_(check) {}
 
 result<bool> batch_cursor::next(batch_view& out) { return step(out, check_ == crc_check::every_batch); }
 result<bool> batch_cursor::skip(batch_view& out) { return step(out, false); }

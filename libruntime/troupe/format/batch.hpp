@@ -5,7 +5,8 @@
 #include <troupe/base/result.hpp>
 #include <troupe/base/uuid.hpp>
 
-/// A batch is the unit of append, of checksum and of split: a header of 72 bytes and its payload. doc/formats/segment.md draws it.
+/// A batch is the unit of append, of checksum and of split: a header of 72 bytes and its payload.
+/// doc/formats/segment.md draws it.
 namespace troupe::format {
 
 /// How the payload of a batch is packed. Numbers on disk: append only.
@@ -38,8 +39,8 @@ void encode_batch_header(batch_header& header, bytes_view payload, char* out) no
 /// A whole batch as one string, for tests and small things; hot paths write header and payload without joining them.
 bytes encode_batch(batch_header header, bytes_view payload);
 
-/// Reads a header and checks that it makes sense for this segment (id, codec, length, count); not yet the crc, which needs the payload.
-/// `corrupted` otherwise. `data` holds at least the 72 bytes or it is refused too.
+/// Reads a header and checks that it makes sense for this segment (id, codec, length, count); not yet the crc, which
+/// needs the payload. `corrupted` otherwise. `data` holds at least the 72 bytes or it is refused too.
 result<batch_header> decode_batch_header(bytes_view data, segment_id segment);
 
 /// True when the crc of the header fits header and payload. `raw` are the header's 72 bytes.
@@ -59,8 +60,9 @@ enum class crc_check : std::uint8_t {
   none,  ///< for bytes that were checked before, as after a digest was compared
 };
 
-/// Goes over the batches in bytes in memory or mapped, and checks each as it comes. `batches` begins at a batch's border: the batches region of a
-/// segment file, or a range of whole batches that came over the network. Allocates nothing; belongs to one thread.
+/// Goes over the batches in bytes in memory or mapped, and checks each as it comes. `batches` begins at a batch's
+/// border: the batches region of a segment file, or a range of whole batches that came over the network. Allocates
+/// nothing; belongs to one thread.
 ///
 ///   batch_cursor cursor(region, id);
 ///   batch_view batch;
@@ -71,12 +73,13 @@ enum class crc_check : std::uint8_t {
 ///   }
 class batch_cursor {
  public:
-  /// Gives the batches that begin in [from, to) of `batches`; `from` must be a batch's border (segment_view::cursor finds one).
+  /// Gives the batches that begin in [from, to) of `batches`; `from` must be a batch's border (segment_view::cursor
+  /// finds one).
   batch_cursor(bytes_view batches, segment_id segment, std::uint64_t from = 0, std::uint64_t to = ~0ull,
                crc_check check = crc_check::every_batch) noexcept;
 
-  /// True: `out` is the next batch. False: no further batch begins below `to`. `corrupted`, with the position: header, crc or length are wrong; the
-  /// cursor stays where it is.
+  /// True: `out` is the next batch. False: no further batch begins below `to`. `corrupted`, with the position: header,
+  /// crc or length are wrong; the cursor stays where it is.
   result<bool> next(batch_view& out);
 
   /// As `next`, but only hops over the batch: its header is checked, its payload is not touched.
@@ -98,7 +101,8 @@ class batch_cursor {
 enum class scan_state : std::uint8_t {
   whole,    ///< every byte belongs to a good batch (zeros of a preallocated tail aside)
   torn,     ///< a bad tail: unsure, to be cut; never decides a seal alone
-  damaged,  ///< a bad batch with good ones after it, or below a known high-water mark: keep the file, repair it from a peer
+  damaged,  ///< a bad batch with good ones after it, or below a known high-water mark: keep the file, repair it from a
+            ///< peer
 };
 
 struct scan_result {

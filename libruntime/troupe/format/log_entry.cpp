@@ -12,18 +12,23 @@ constexpr bytes_view state_magic{"TROUPHST", 8};
 constexpr bytes_view snapshot_magic{"TROUPSNP", 8};
 constexpr std::size_t hard_state_bytes = 40;
 
-void append_uuid(bytes& out, const uuid& id) { out.append(reinterpret_cast<const char*>(id.octets.data()), id.octets.size()); }
+void append_uuid(bytes& out, const uuid& id) {
+  out.append(reinterpret_cast<const char*>(id.octets.data()), id.octets.size());
+}
 uuid load_uuid(const char* in) noexcept {
   uuid id;
   std::memcpy(id.octets.data(), in, id.octets.size());
   return id;
 }
 
-error refuse(errc code, std::string_view what, std::string_view why) { return {code, std::string(what) + ": " + std::string(why)}; }
+error refuse(errc code, std::string_view what, std::string_view why) {
+  return {code, std::string(what) + ": " + std::string(why)};
+}
 
 /// Magic, crc of all but the last four bytes, then version at 8.
 result<void> check_frame(bytes_view data, bytes_view magic, std::size_t size, std::string_view what) {
-  if (data.size() < size || data.substr(0, magic.size()) != magic) return refuse(errc::corrupted, what, "cut off or something else");
+  if (data.size() < size || data.substr(0, magic.size()) != magic)
+    return refuse(errc::corrupted, what, "cut off or something else");
   if (crc32c(data.substr(0, size - 4)) != load_le<std::uint32_t>(data.data() + size - 4))
     return refuse(errc::corrupted, what, "its checksum does not fit");
   const auto version = load_le<std::uint32_t>(data.data() + 8);
@@ -89,7 +94,8 @@ result<log_entry_view> decode_log_entry(bytes_view data) {
   if (size > log_entry_bytes_max || size > data.size() - log_entry_header_bytes)
     return refuse(errc::corrupted, what, "claims " + std::to_string(size) + " bytes");
   const auto payload = data.substr(log_entry_header_bytes, size);
-  if (entry_crc(raw, payload) != load_le<std::uint32_t>(raw + 4)) return refuse(errc::corrupted, what, "its checksum does not fit");
+  if (entry_crc(raw, payload) != load_le<std::uint32_t>(raw + 4))
+    return refuse(errc::corrupted, what, "its checksum does not fit");
   return log_entry_view{term{load_le<std::uint64_t>(raw + 16)}, log_index{load_le<std::uint64_t>(raw + 8)},
                         log_index{load_le<std::uint64_t>(raw + 24)}, payload};
 }
@@ -107,16 +113,17 @@ result<log_scan> scan_log(bytes_view entries, log_index first) {
   const auto rest = entries.substr(static_cast<std::size_t>(scan.intact_bytes));
   if (all_zero(rest)) return scan;  // preallocated, never written
   scan.torn = true;
-  // Was the bad entry acknowledged? A later good one says so when it was written after the bad one had been synced. An entry takes at least its header, so
-  // an index that is too far ahead for its position is chance.
+  // Was the bad entry acknowledged? A later good one says so when it was written after the bad one had been synced. An
+  // entry takes at least its header, so an index that is too far ahead for its position is chance.
   for (std::size_t i = 0; i + log_entry_header_bytes <= rest.size(); ++i) {
     const auto index = load_le<std::uint64_t>(rest.data() + i + 8);
     if (index < next.value || index - next.value > i / log_entry_header_bytes + 1) continue;
     const auto entry = decode_log_entry(rest.substr(i));
     if (!entry || entry->durable < next) continue;
-    return error{errc::corrupted, "entry " + to_string(next) + " at byte " + std::to_string(scan.intact_bytes) +
-                                      " of the log's entries is damaged, though it was synced before entry " + to_string(entry->index) +
-                                      " was written; restore this member's data directory, or remove it so that it joins as a new one"};
+    return error{errc::corrupted,
+                 "entry " + to_string(next) + " at byte " + std::to_string(scan.intact_bytes) +
+                     " of the log's entries is damaged, though it was synced before entry " + to_string(entry->index) +
+                     " was written; restore this member's data directory, or remove it so that it joins as a new one"};
   }
   return scan;
 }

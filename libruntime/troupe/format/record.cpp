@@ -8,12 +8,16 @@
 namespace troupe::format {
 namespace {
 
-result<void> check_fields(const std::vector<field>& fields, const std::string& path, std::size_t depth, std::size_t& seen);
+result<void> check_fields(const std::vector<field>& fields, const std::string& path, std::size_t depth,
+                          std::size_t& seen);
 
 result<void> check_field(const field& f, const std::string& path, std::size_t depth, std::size_t& seen) {
-  const auto refuse = [&](std::string_view why) { return error{errc::invalid_argument, "schema: " + path + " " + std::string(why)}; };
+  const auto refuse = [&](std::string_view why) {
+    return error{errc::invalid_argument, "schema: " + path + " " + std::string(why)};
+  };
   if (depth > schema_depth_max) return refuse("is nested deeper than " + std::to_string(schema_depth_max));
-  if (++seen > schema_fields_max) return refuse("is one field too many, " + std::to_string(schema_fields_max) + " are allowed");
+  if (++seen > schema_fields_max)
+    return refuse("is one field too many, " + std::to_string(schema_fields_max) + " are allowed");
   if (f.type > field_type::record) return refuse("has an unknown type, " + std::to_string(static_cast<int>(f.type)));
   if (f.type == field_type::record) {
     if (f.children.empty()) return refuse("is a record without fields");
@@ -21,15 +25,18 @@ result<void> check_field(const field& f, const std::string& path, std::size_t de
   }
   const bool wraps = f.type == field_type::optional || f.type == field_type::list;
   if (f.children.size() != (wraps ? 1u : 0u))
-    return refuse("has " + std::to_string(f.children.size()) + " children where " + (wraps ? "one is" : "none are") + " expected");
+    return refuse("has " + std::to_string(f.children.size()) + " children where " + (wraps ? "one is" : "none are") +
+                  " expected");
   return wraps ? check_field(f.children[0], path + "[]", depth + 1, seen) : ok();
 }
 
-result<void> check_fields(const std::vector<field>& fields, const std::string& path, std::size_t depth, std::size_t& seen) {
+result<void> check_fields(const std::vector<field>& fields, const std::string& path, std::size_t depth,
+                          std::size_t& seen) {
   std::set<std::string_view> names;
   for (const auto& f : fields) {
     if (f.name.empty()) return error{errc::invalid_argument, "schema: " + path + " has a field without a name"};
-    if (!names.insert(f.name).second) return error{errc::invalid_argument, "schema: " + path + f.name + " is there twice"};
+    if (!names.insert(f.name).second)
+      return error{errc::invalid_argument, "schema: " + path + f.name + " is there twice"};
     TROUPE_TRY_VOID(check_field(f, path + f.name, depth, seen));
   }
   return ok();
@@ -45,18 +52,25 @@ bool skip_value(const field& f, const char*& at, const char* end) {
   double large = 0;
   bytes_view text;
   switch (f.type) {
-    case field_type::boolean: return load_boolean(at, end, flag);
+    case field_type::boolean:
+      return load_boolean(at, end, flag);
     case field_type::int8:
-    case field_type::uint8: return load_byte(at, end, byte);
+    case field_type::uint8:
+      return load_byte(at, end, byte);
     case field_type::int16:
     case field_type::int32:
-    case field_type::int64: return load_signed_of(f.type, at, end, signed_number);
+    case field_type::int64:
+      return load_signed_of(f.type, at, end, signed_number);
     case field_type::uint16:
     case field_type::uint32:
-    case field_type::uint64: return load_unsigned(at, end, unsigned_max(f.type), number);
-    case field_type::float32: return load_float(at, end, small);
-    case field_type::float64: return load_float(at, end, large);
-    case field_type::string: return load_string(at, end, text);
+    case field_type::uint64:
+      return load_unsigned(at, end, unsigned_max(f.type), number);
+    case field_type::float32:
+      return load_float(at, end, small);
+    case field_type::float64:
+      return load_float(at, end, large);
+    case field_type::string:
+      return load_string(at, end, text);
     case field_type::optional:
       return load_boolean(at, end, flag) && (!flag || skip_value(f.children[0], at, end));
     case field_type::list:
@@ -88,8 +102,9 @@ result<bool> record_reader::next(bytes_view& out) {
   }
   const char* at = at_;
   if (!detail::load_string(at, end_, out))
-    return error{errc::corrupted, "record at byte " + std::to_string(position()) + " of its batch: its length goes beyond the " +
-                                      std::to_string(left) + " bytes that are left"};
+    return error{errc::corrupted, "record at byte " + std::to_string(position()) +
+                                      " of its batch: its length goes beyond the " + std::to_string(left) +
+                                      " bytes that are left"};
   at_ = at;
   return true;
 }
@@ -102,7 +117,8 @@ result<void> check_record(const schema& s, bytes_view record) {
                                  [](const field& f) { return f.type == field_type::optional; }))
       return ok();
     if (!skip_value(s.fields[i], at, end))
-      return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: field " + s.fields[i].name + " does not decode"};
+      return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: field " + s.fields[i].name +
+                                        " does not decode"};
   }
   return ok();
 }

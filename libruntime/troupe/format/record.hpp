@@ -4,15 +4,17 @@
 #include <troupe/base/result.hpp>
 #include <troupe/base/schema.hpp>
 
-/// The bytes of records, without the user's types: what stands in a payload of each data_format. doc/formats/record.md is the page, shared with the SDK.
+/// The bytes of records, without the user's types: what stands in a payload of each data_format. doc/formats/record.md
+/// is the page, shared with the SDK.
 namespace troupe::format {
 
 /// Schemas nest at most so deep: decoding recurses.
 inline constexpr std::size_t schema_depth_max = 16;
 inline constexpr std::size_t schema_fields_max = 1'000;
 
-/// `invalid_argument` with the field's path when a schema cannot be: wrong number of children, a nested record without fields, a field without a
-/// name or a name twice at one level, too deep, too many. Schemas come from modules: check before use.
+/// `invalid_argument` with the field's path when a schema cannot be: wrong number of children, a nested record without
+/// fields, a field without a name or a name twice at one level, too deep, too many. Schemas come from modules: check
+/// before use.
 result<void> check_schema(const schema& s);
 
 /// Signed numbers as varints: 0, -1, 1, -2 … become 0, 1, 2, 3 …
@@ -23,8 +25,8 @@ constexpr std::int64_t unzigzag(std::uint64_t value) noexcept {
   return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
 }
 
-/// Cuts a payload into its records. lines: the line without its \n (a last line without one counts too). records and bytes: what follows the varint
-/// length. Views live as long as the payload.
+/// Cuts a payload into its records. lines: the line without its \n (a last line without one counts too). records and
+/// bytes: what follows the varint length. Views live as long as the payload.
 class record_reader {
  public:
   record_reader(data_format format, bytes_view payload) noexcept
@@ -43,8 +45,8 @@ class record_reader {
   const char* end_;
 };
 
-/// Checks one record (the bytes after its length) against a schema: lengths, ranges, booleans. Bytes after the last field of the schema are allowed: a
-/// newer writer's optional fields. The schema has passed check_schema.
+/// Checks one record (the bytes after its length) against a schema: lengths, ranges, booleans. Bytes after the last
+/// field of the schema are allowed: a newer writer's optional fields. The schema has passed check_schema.
 result<void> check_record(const schema& s, bytes_view record);
 
 /// Appends a varint length and the bytes: a record of format bytes, or a record whose fields are encoded already.

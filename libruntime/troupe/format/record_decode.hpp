@@ -5,8 +5,8 @@
 #include <troupe/base/schema.hpp>
 #include <troupe/format/record.hpp>
 
-/// Reading single values of a record: shared by check_record and record_text, of no use elsewhere. Every function moves `at` and says false when the bytes
-/// do not hold such a value; nothing is read at or behind `end`.
+/// Reading single values of a record: shared by check_record and record_text, of no use elsewhere. Every function moves
+/// `at` and says false when the bytes do not hold such a value; nothing is read at or behind `end`.
 namespace troupe::format::detail {
 
 inline bool load_byte(const char*& at, const char* end, std::uint8_t& out) noexcept {
@@ -65,18 +65,24 @@ inline bool load_count(const char*& at, const char* end, std::uint64_t& out) noe
 /// Largest value of an unsigned field type.
 inline std::uint64_t unsigned_max(field_type type) noexcept {
   switch (type) {
-    case field_type::uint16: return std::numeric_limits<std::uint16_t>::max();
-    case field_type::uint32: return std::numeric_limits<std::uint32_t>::max();
-    default: return std::numeric_limits<std::uint64_t>::max();
+    case field_type::uint16:
+      return std::numeric_limits<std::uint16_t>::max();
+    case field_type::uint32:
+      return std::numeric_limits<std::uint32_t>::max();
+    default:
+      return std::numeric_limits<std::uint64_t>::max();
   }
 }
 
 /// A signed number of type int16, int32 or int64.
 inline bool load_signed_of(field_type type, const char*& at, const char* end, std::int64_t& out) noexcept {
   switch (type) {
-    case field_type::int16: return load_signed<std::int16_t>(at, end, out);
-    case field_type::int32: return load_signed<std::int32_t>(at, end, out);
-    default: return load_signed<std::int64_t>(at, end, out);
+    case field_type::int16:
+      return load_signed<std::int16_t>(at, end, out);
+    case field_type::int32:
+      return load_signed<std::int32_t>(at, end, out);
+    default:
+      return load_signed<std::int64_t>(at, end, out);
   }
 }
 

@@ -86,7 +86,8 @@ bool append_scalar(const Node& n, const char*& at, const char* end, bytes& out, 
       if (!load_float(at, end, large)) return false;
       append_float(out, large, json);
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -128,7 +129,8 @@ bool append_json(const Node& n, const char*& at, const char* end, bytes& out) {
       out.push_back('}');
       return true;
     }
-    default: return append_scalar(n, at, end, out, true);
+    default:
+      return append_scalar(n, at, end, out, true);
   }
 }
 
@@ -158,7 +160,8 @@ bool append_cell(const Node& n, const char*& at, const char* end, bytes& out, te
       put(json);
       return true;
     }
-    default: return append_scalar(n, at, end, out, false);
+    default:
+      return append_scalar(n, at, end, out, false);
   }
 }
 
@@ -172,15 +175,20 @@ result<text_format> parse_text_format(std::string_view name) {
 
 std::string_view to_string(text_format format) noexcept {
   switch (format) {
-    case text_format::lines: return "lines";
-    case text_format::tsv: return "tsv";
-    case text_format::csv: return "csv";
-    case text_format::json: return "json";
+    case text_format::lines:
+      return "lines";
+    case text_format::tsv:
+      return "tsv";
+    case text_format::csv:
+      return "csv";
+    case text_format::json:
+      return "json";
   }
   return "unknown";
 }
 
-record_text::record_text(data_format format, text_format text) : format_(format), text_(text), root_(std::make_unique<node>()) {}
+record_text::record_text(data_format format, text_format text)
+    : format_(format), text_(text), root_(std::make_unique<node>()) {}
 record_text::record_text(record_text&&) noexcept = default;
 record_text& record_text::operator=(record_text&&) noexcept = default;
 record_text::~record_text() = default;
@@ -258,7 +266,8 @@ result<void> record_text::append_value(bytes& out, bytes_view record) const {
     }
     if (json ? append_json(field, at, end, out) : append_cell(field, at, end, out, text_)) continue;
     out.resize(size_before);
-    return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: field " + field.name + " does not decode"};
+    return error{errc::corrupted,
+                 "record of " + std::to_string(record.size()) + " bytes: field " + field.name + " does not decode"};
   }
   if (json) out.push_back('}');
   return ok();

@@ -180,13 +180,15 @@ result<segment_view> segment_view::of(bytes_view whole_file) {
   TROUPE_TRY(view.header, decode_segment_header(whole_file));
   const auto behind_header = whole_file.substr(segment_header_bytes);
   if (behind_header.size() < footer_trailer_bytes) return decode_footer_trailer({}).error();
-  TROUPE_TRY(const std::uint64_t footer_bytes, decode_footer_trailer(behind_header.substr(behind_header.size() - footer_trailer_bytes)));
+  TROUPE_TRY(const std::uint64_t footer_bytes,
+             decode_footer_trailer(behind_header.substr(behind_header.size() - footer_trailer_bytes)));
   if (footer_bytes > behind_header.size())
     return error{errc::corrupted, "segment footer: claims to be longer than the file"};
   const auto batches_bytes = behind_header.size() - static_cast<std::size_t>(footer_bytes);
   TROUPE_TRY(view.footer, decode_segment_footer(behind_header.substr(batches_bytes)));
   if (view.footer.summary.file_bytes != batches_bytes || view.footer.segment != view.header.segment)
-    return error{errc::corrupted, "segment " + to_string(view.header.segment) + ": header, footer and size of the file disagree"};
+    return error{errc::corrupted,
+                 "segment " + to_string(view.header.segment) + ": header, footer and size of the file disagree"};
   view.batches = behind_header.substr(0, batches_bytes);
   return view;
 }

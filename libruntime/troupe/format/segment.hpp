@@ -13,7 +13,8 @@
 ///   0        4096                       4096 + file_bytes           end
 ///   | header | batch | batch | … | batch | footer: index, digest, crc |
 ///
-/// Positions of batches count from the end of the header: position 0 is byte 4096 of the file. Copies on different members differ in the header only.
+/// Positions of batches count from the end of the header: position 0 is byte 4096 of the file. Copies on different
+/// members differ in the header only.
 namespace troupe::format {
 
 using schema_id = number<struct schema_tag>;  ///< XXH3-64 of the schema's codec bytes; 0 when there is no schema
@@ -65,7 +66,8 @@ struct producer_entry {
   friend bool operator==(const producer_entry&, const producer_entry&) = default;
 };
 
-/// A batch gets an index entry when it begins at least this far behind the last entry: every batch of usual size, and at most 4096 entries per 64 MiB.
+/// A batch gets an index entry when it begins at least this far behind the last entry: every batch of usual size, and
+/// at most 4096 entries per 64 MiB.
 inline constexpr std::uint64_t index_spacing_bytes = 16 << 10;
 /// A segment of this many producers is refused on append: the footer stays small.
 inline constexpr std::size_t producers_per_segment_max = 10'000;
@@ -85,7 +87,8 @@ struct segment_footer {
 
 bytes encode_segment_footer(const segment_footer& footer);
 
-/// The last 16 bytes of a sealed file say how long the footer is. Not every file is sealed: `failed_precondition` when they are not a footer's end.
+/// The last 16 bytes of a sealed file say how long the footer is. Not every file is sealed: `failed_precondition` when
+/// they are not a footer's end.
 inline constexpr std::size_t footer_trailer_bytes = 16;
 result<std::uint64_t> decode_footer_trailer(bytes_view last_16_bytes);
 /// `data` is exactly the footer. Checked: magic, version, crc, that the index ascends and stays inside the batches.
@@ -100,13 +103,14 @@ struct segment_view {
   /// Reads header and footer of a whole file. The batches are checked by whoever goes over them.
   static result<segment_view> of(bytes_view whole_file);
 
-  /// A cursor over the batches that BEGIN in [from, to) of the batches region, found by way of the index. Splits of a segment that meet end to end
-  /// therefore see every batch exactly once.
+  /// A cursor over the batches that BEGIN in [from, to) of the batches region, found by way of the index. Splits of a
+  /// segment that meet end to end therefore see every batch exactly once.
   [[nodiscard]] result<batch_cursor> cursor(std::uint64_t from = 0, std::uint64_t to = ~0ull,
                                             crc_check check = crc_check::every_batch) const;
 };
 
-/// Builds footer and summary while batches are appended; used by writers on disk and in the simulator. Belongs to one thread.
+/// Builds footer and summary while batches are appended; used by writers on disk and in the simulator. Belongs to one
+/// thread.
 class segment_builder {
  public:
   explicit segment_builder(segment_id segment) : segment_(segment) {}

@@ -26,8 +26,8 @@ constexpr std::array<char, 256> tsv_escape = [] {
 
 std::uint8_t octet(char c) noexcept { return static_cast<std::uint8_t>(c); }
 
-/// Looks at the sequence that begins with a byte above 0x7f (Unicode 15, table 3-7). Returns its length when it is well formed; else 0, and `bad` is the length of the
-/// maximal part that could have begun one, at least 1.
+/// Looks at the sequence that begins with a byte above 0x7f (Unicode 15, table 3-7). Returns its length when it is well
+/// formed; else 0, and `bad` is the length of the maximal part that could have begun one, at least 1.
 std::size_t utf8_sequence(const char* at, const char* end, std::size_t& bad) noexcept {
   const auto first = octet(*at);
   bad = 1;
@@ -56,14 +56,29 @@ std::size_t utf8_sequence(const char* at, const char* end, std::size_t& bad) noe
 
 void append_json_escape(bytes& out, char c) {
   switch (c) {
-    case '"': out.append("\\\""); return;
-    case '\\': out.append("\\\\"); return;
-    case '\b': out.append("\\b"); return;
-    case '\f': out.append("\\f"); return;
-    case '\n': out.append("\\n"); return;
-    case '\r': out.append("\\r"); return;
-    case '\t': out.append("\\t"); return;
-    default: break;
+    case '"':
+      out.append("\\\"");
+      return;
+    case '\\':
+      out.append("\\\\");
+      return;
+    case '\b':
+      out.append("\\b");
+      return;
+    case '\f':
+      out.append("\\f");
+      return;
+    case '\n':
+      out.append("\\n");
+      return;
+    case '\r':
+      out.append("\\r");
+      return;
+    case '\t':
+      out.append("\\t");
+      return;
+    default:
+      break;
   }
   constexpr std::string_view digits = "0123456789abcdef";
   const char escape[] = {'\\', 'u', '0', '0', digits[octet(c) >> 4], digits[octet(c) & 15]};

@@ -49,7 +49,8 @@ result<identity> parse_identity(std::string_view text) {
     boost::system::error_code no_number;
     const auto* v = o->if_contains(key);
     const auto n = v == nullptr ? 0 : v->to_number<std::uint64_t>(no_number);
-    if (v == nullptr || no_number) return error{errc::corrupted, "\"" + std::string(key) + "\" is missing or no number from 0 on"};
+    if (v == nullptr || no_number)
+      return error{errc::corrupted, "\"" + std::string(key) + "\" is missing or no number from 0 on"};
     return n;
   };
   TROUPE_TRY(const std::uint64_t version, number_at("version"));
@@ -86,13 +87,15 @@ result<data_directory> data_directory::open(const std::string& path, file_operat
     if (errno != EWOULDBLOCK) return error::from_errno("lock", path, errno);
     auto pid = read_file(operations, path + "/lock", 64);
     while (pid && !pid->empty() && pid->back() == '\n') pid->pop_back();
-    return error{errc::failed_precondition, "data directory " + path + " is in use by process " + (pid && !pid->empty() ? *pid : "unknown") +
+    return error{errc::failed_precondition, "data directory " + path + " is in use by process " +
+                                                (pid && !pid->empty() ? *pid : "unknown") +
                                                 "; stop it, or use another directory"};
   }
   TROUPE_TRY_VOID(lock.truncate(0));
   TROUPE_TRY_VOID(lock.write(std::to_string(::getpid()) + "\n", 0));
   data_directory directory(path, std::move(lock), operations);
-  for (const auto& folder : {directory.raft(), directory.segments(), directory.modules(), directory.spill(), directory.logs()})
+  for (const auto& folder :
+       {directory.raft(), directory.segments(), directory.modules(), directory.spill(), directory.logs()})
     TROUPE_TRY_VOID(make_directory(operations, folder));
   return directory;
 }

@@ -41,7 +41,8 @@ class data_directory {
   [[nodiscard]] std::string spill() const { return path_ + "/spill"; }
   [[nodiscard]] std::string logs() const { return path_ + "/logs"; }
 
-  /// Nothing when the directory is new. `corrupted` when the file makes no sense: never silently replaced, for it would be a new member.
+  /// Nothing when the directory is new. `corrupted` when the file makes no sense: never silently replaced, for it would
+  /// be a new member.
   [[nodiscard]] result<std::optional<identity>> load_identity() const;
   /// Atomic and durable when it returns.
   result<void> save_identity(const identity& who);

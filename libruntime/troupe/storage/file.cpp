@@ -37,7 +37,8 @@ file_operations& file_operations::system() {
 
 void disk_failed(std::string_view operation, std::string_view path, int error_number) noexcept {
   std::fprintf(stderr,
-               "troupe: %.*s %.*s failed: %s. What is on the disk is unknown now, so this process ends and starts again from what is "
+               "troupe: %.*s %.*s failed: %s. What is on the disk is unknown now, so this process ends and starts "
+               "again from what is "
                "there; look at the kernel's log and at the disk.\n",
                static_cast<int>(operation.size()), operation.data(), static_cast<int>(path.size()), path.data(),
                std::strerror(error_number));
@@ -110,7 +111,8 @@ result<void> file::read(char* out, std::size_t size, std::uint64_t position) con
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return error::from_errno("read", path_, errno);
     if (got == 0)
-      return error{errc::corrupted, path_ + " ends at byte " + std::to_string(position) + ", " + std::to_string(size) + " more were expected"};
+      return error{errc::corrupted, path_ + " ends at byte " + std::to_string(position) + ", " + std::to_string(size) +
+                                        " more were expected"};
     out += got;
     size -= static_cast<std::size_t>(got);
     position += static_cast<std::uint64_t>(got);
@@ -181,7 +183,8 @@ result<bytes> read_file(file_operations& operations, const std::string& path, st
   TROUPE_TRY(const file f, file::open(operations, path, O_RDONLY));
   TROUPE_TRY(const std::uint64_t size, f.size());
   if (size > bytes_max)
-    return error{errc::resource_exhausted, path + " has " + std::to_string(size) + " bytes, at most " + std::to_string(bytes_max) + " are read"};
+    return error{errc::resource_exhausted,
+                 path + " has " + std::to_string(size) + " bytes, at most " + std::to_string(bytes_max) + " are read"};
   return f.read(static_cast<std::size_t>(size), 0);
 }
 
@@ -190,7 +193,8 @@ result<void> make_directory(file_operations& operations, const std::string& path
     if (errno != EEXIST) return error::from_errno("make directory", path, errno);
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0) return error::from_errno("stat", path, errno);
-    if (!S_ISDIR(info.st_mode)) return error{errc::failed_precondition, path + " is there and is not a directory; move it away"};
+    if (!S_ISDIR(info.st_mode))
+      return error{errc::failed_precondition, path + " is there and is not a directory; move it away"};
     return ok();
   }
   const auto slash = path.find_last_of('/');

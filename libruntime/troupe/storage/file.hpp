@@ -11,8 +11,9 @@
 
 namespace troupe::storage {
 
-/// The operating system's file calls, one virtual function each, so that a test can fill the disk, tear a write or fail an fsync. Every function has the
-/// system call's own contract (-1 and errno). Thread-safe as the calls are; the base class is the real thing.
+/// The operating system's file calls, one virtual function each, so that a test can fill the disk, tear a write or fail
+/// an fsync. Every function has the system call's own contract (-1 and errno). Thread-safe as the calls are; the base
+/// class is the real thing.
 class file_operations {
  public:
   virtual ~file_operations() = default;
@@ -30,11 +31,12 @@ class file_operations {
   static file_operations& system();
 };
 
-/// Prints a sentence on standard error and aborts. After a failed fsync nobody knows what is on the disk (Linux drops the dirty pages), so it is never
-/// tried again: the process starts anew and reads what is there.
+/// Prints a sentence on standard error and aborts. After a failed fsync nobody knows what is on the disk (Linux drops
+/// the dirty pages), so it is never tried again: the process starts anew and reads what is there.
 [[noreturn]] void disk_failed(std::string_view operation, std::string_view path, int error_number) noexcept;
 
-/// An open file; closed with it. Reads and writes are whole: they go on after short counts and EINTR. Not thread-safe except for reads.
+/// An open file; closed with it. Reads and writes are whole: they go on after short counts and EINTR. Not thread-safe
+/// except for reads.
 class file {
  public:
   file() = default;
@@ -44,7 +46,8 @@ class file {
   file& operator=(const file&) = delete;
   ~file();
 
-  /// `flags` as of open(2); O_CLOEXEC is added. Errors: not_found, already_exists, permission_denied, resource_exhausted (ENOSPC), io_error.
+  /// `flags` as of open(2); O_CLOEXEC is added. Errors: not_found, already_exists, permission_denied,
+  /// resource_exhausted (ENOSPC), io_error.
   static result<file> open(file_operations& operations, std::string path, int flags);
 
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
@@ -52,7 +55,8 @@ class file {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] result<std::uint64_t> size() const;
 
-  /// Writes all of the parts, one behind the other, at `position`. `resource_exhausted` when the disk is full: what was written until then stays.
+  /// Writes all of the parts, one behind the other, at `position`. `resource_exhausted` when the disk is full: what was
+  /// written until then stays.
   result<void> write(std::span<const bytes_view> parts, std::uint64_t position);
   result<void> write(bytes_view data, std::uint64_t position) { return write({&data, 1}, position); }
 
@@ -63,13 +67,16 @@ class file {
   /// fdatasync; aborts the process when it fails.
   void sync();
   result<void> truncate(std::uint64_t size);
-  /// Reserves room; keeps the size when `keep_size`. `resource_exhausted` when there is none; a file system that cannot is not an error.
+  /// Reserves room; keeps the size when `keep_size`. `resource_exhausted` when there is none; a file system that cannot
+  /// is not an error.
   result<void> reserve(std::uint64_t position, std::uint64_t size, bool keep_size);
   void close() noexcept;
 
  private:
-  friend result<file> replace_file_open(file_operations&, const std::string&, std::string_view, std::span<const bytes_view>);
-  file(file_operations& operations, int fd, std::string path) : operations_(&operations), fd_(fd), path_(std::move(path)) {}
+  friend result<file> replace_file_open(file_operations&, const std::string&, std::string_view,
+                                        std::span<const bytes_view>);
+  file(file_operations& operations, int fd, std::string path)
+      : operations_(&operations), fd_(fd), path_(std::move(path)) {}
 
   file_operations* operations_ = nullptr;
   int fd_ = -1;
@@ -79,8 +86,9 @@ class file {
 /// Makes created, renamed and removed names of a directory durable. Aborts the process when the fsync fails.
 result<void> sync_directory(file_operations& operations, const std::string& path);
 
-/// Replaces `directory/name` as one step: writes name.new, syncs it, renames it over the old one and syncs the directory. A crash leaves the old content
-/// or the new one. On an error (a full disk) the old content stays and name.new is removed.
+/// Replaces `directory/name` as one step: writes name.new, syncs it, renames it over the old one and syncs the
+/// directory. A crash leaves the old content or the new one. On an error (a full disk) the old content stays and
+/// name.new is removed.
 result<void> replace_file(file_operations& operations, const std::string& directory, std::string_view name,
                           std::span<const bytes_view> parts);
 

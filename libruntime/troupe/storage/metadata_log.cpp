@@ -12,7 +12,8 @@ constexpr std::string_view log_name = "log";
 constexpr std::string_view state_name = "hard_state";
 constexpr std::string_view snapshot_name = "snapshot";
 
-/// The log file grows in such steps: an append inside of them need not change the file's size, which makes its fdatasync cheaper.
+/// The log file grows in such steps: an append inside of them need not change the file's size, which makes its
+/// fdatasync cheaper.
 constexpr std::uint64_t reserve_step_bytes = 1 << 20;
 /// Designed maxima give some hundred megabytes of state; more than this is a damaged length.
 constexpr std::size_t snapshot_bytes_max = std::size_t{4} << 30;
@@ -55,12 +56,14 @@ result<void> metadata_log::load_log() {
   }
   file_ = std::move(*opened);
   TROUPE_TRY(const std::uint64_t size, file_.size());
-  if (size > log_file_bytes_max) return error{errc::resource_exhausted, path + " has " + std::to_string(size) + " bytes"};
+  if (size > log_file_bytes_max)
+    return error{errc::resource_exhausted, path + " has " + std::to_string(size) + " bytes"};
   TROUPE_TRY(const bytes raw, file_.read(static_cast<std::size_t>(size), 0));
   const auto header = format::decode_log_file_header(raw);
   if (!header) return header.error().with_context(path);
   if (header->cluster != cluster_)
-    return error{errc::failed_precondition, path + " belongs to cluster " + to_string(header->cluster) + ", not " + to_string(cluster_)};
+    return error{errc::failed_precondition,
+                 path + " belongs to cluster " + to_string(header->cluster) + ", not " + to_string(cluster_)};
   const auto scan = format::scan_log(bytes_view(raw).substr(format::log_file_header_bytes), header->first);
   if (!scan) return scan.error().with_context(path);
   first_ = header->first;
@@ -75,8 +78,10 @@ result<void> metadata_log::load_log() {
     file_.sync();
   }
   if (first_ > snapshot_index_.next())
-    return error{errc::corrupted, path + " begins with entry " + to_string(first_) + ", but the snapshot ends with " + to_string(snapshot_index_) +
-                                      "; restore this member's data directory, or remove it so that it joins as a new one"};
+    return error{errc::corrupted,
+                 path + " begins with entry " + to_string(first_) + ", but the snapshot ends with " +
+                     to_string(snapshot_index_) +
+                     "; restore this member's data directory, or remove it so that it joins as a new one"};
   // A snapshot of the leader's was saved, and the crash came before the log was made to agree with it.
   if (last() < snapshot_index_ || term_at(snapshot_index_) != snapshot_term_) {
     entries_.clear();
@@ -101,15 +106,17 @@ result<void> metadata_log::append(std::span<const log_entry> group) {
   for (const auto& entry : group) {
     expected = expected.next();
     if (entry.index != expected || entry.term < term_before || entry.payload.size() > format::log_entry_bytes_max)
-      return error{errc::invalid_argument, "entry " + to_string(entry.index) + " of term " + to_string(entry.term) + " and " +
-                                               std::to_string(entry.payload.size()) + " bytes cannot follow entry " + to_string(last()) +
-                                               " of term " + to_string(last_term())};
+      return error{errc::invalid_argument, "entry " + to_string(entry.index) + " of term " + to_string(entry.term) +
+                                               " and " + std::to_string(entry.payload.size()) +
+                                               " bytes cannot follow entry " + to_string(last()) + " of term " +
+                                               to_string(last_term())};
     term_before = entry.term;
     size += format::log_entry_header_bytes + entry.payload.size();
   }
   bytes headers;
   headers.reserve(group.size() * format::log_entry_header_bytes);
-  for (const auto& entry : group) format::append_log_entry_header(headers, {entry.term, entry.index, last(), entry.payload});
+  for (const auto& entry : group)
+    format::append_log_entry_header(headers, {entry.term, entry.index, last(), entry.payload});
   std::vector<bytes_view> parts;
   parts.reserve(2 * group.size());
   for (std::size_t i = 0; i < group.size(); ++i) {
@@ -122,7 +129,8 @@ result<void> metadata_log::append(std::span<const log_entry> group) {
     if (file_.reserve(end_, room - end_, false)) reserved_ = room;
   }
   if (auto written = file_.write(parts, end_); !written) {
-    // What came through is cut off again, so that the log is as before and no rest of it can be taken for an entry later.
+    // What came through is cut off again, so that the log is as before and no rest of it can be taken for an entry
+    // later.
     reserved_ = end_;
     if (!file_.truncate(end_)) disk_failed("cutting off a failed append to", file_.path(), errno);
     file_.sync();
@@ -141,8 +149,9 @@ result<std::vector<log_entry>> metadata_log::entries(log_index from, log_index t
   std::vector<log_entry> found;
   if (to < from) return found;
   if (from < first_ || to > last())
-    return error{errc::not_found, "entries " + to_string(from) + " to " + to_string(to) + " are not in the log, which has " + to_string(first_) +
-                                      " to " + to_string(last())};
+    return error{errc::not_found, "entries " + to_string(from) + " to " + to_string(to) +
+                                      " are not in the log, which has " + to_string(first_) + " to " +
+                                      to_string(last())};
   auto stop = from;
   std::uint64_t size = 0;
   for (; stop <= to && (stop == from || size + place(stop).payload_bytes <= bytes_max); stop = stop.next())
@@ -152,9 +161,11 @@ result<std::vector<log_entry>> metadata_log::entries(log_index from, log_index t
   TROUPE_TRY(const bytes raw, file_.read(static_cast<std::size_t>(end - begin), begin));
   found.reserve(stop.value - from.value);
   for (auto index = from; index < stop; index = index.next()) {
-    const auto entry = format::decode_log_entry(bytes_view(raw).substr(static_cast<std::size_t>(place(index).position - begin)));
+    const auto entry =
+        format::decode_log_entry(bytes_view(raw).substr(static_cast<std::size_t>(place(index).position - begin)));
     if (!entry || entry->index != index)
-      return error{errc::corrupted, file_.path() + ": entry " + to_string(index) + " is damaged; it was intact when this process started or wrote it"};
+      return error{errc::corrupted, file_.path() + ": entry " + to_string(index) +
+                                        " is damaged; it was intact when this process started or wrote it"};
     found.push_back({entry->term, entry->index, bytes(entry->payload)});
   }
   return found;
@@ -163,8 +174,9 @@ result<std::vector<log_entry>> metadata_log::entries(log_index from, log_index t
 result<void> metadata_log::truncate_from(log_index index) {
   if (index > last()) return ok();
   if (index < first_ || index <= snapshot_index_)
-    return error{errc::invalid_argument, "entry " + to_string(index) + " cannot be removed: the log begins with " + to_string(first_) +
-                                             " and the snapshot ends with " + to_string(snapshot_index_)};
+    return error{errc::invalid_argument, "entry " + to_string(index) + " cannot be removed: the log begins with " +
+                                             to_string(first_) + " and the snapshot ends with " +
+                                             to_string(snapshot_index_)};
   const auto end = place(index).position;
   TROUPE_TRY_VOID(file_.truncate(end));
   file_.sync();
@@ -175,8 +187,8 @@ result<void> metadata_log::truncate_from(log_index index) {
 
 result<void> metadata_log::save_snapshot(log_index index, troupe::term term, bytes_view state) {
   if (index < snapshot_index_ || index.value == 0)
-    return error{errc::invalid_argument, "a snapshot up to entry " + to_string(index) + " is older than the present one, up to " +
-                                             to_string(snapshot_index_)};
+    return error{errc::invalid_argument, "a snapshot up to entry " + to_string(index) +
+                                             " is older than the present one, up to " + to_string(snapshot_index_)};
   const auto header = format::encode_snapshot_header({cluster_, index, term, state});
   const bytes_view parts[] = {header, state};
   TROUPE_TRY_VOID(replace_file(*operations_, directory_, snapshot_name, parts));
@@ -197,13 +209,15 @@ result<std::optional<log_snapshot>> metadata_log::load_snapshot() const {
   const auto snapshot = format::decode_snapshot(*raw);
   if (!snapshot) return snapshot.error().with_context(path);
   if (snapshot->cluster != cluster_)
-    return error{errc::failed_precondition, path + " belongs to cluster " + to_string(snapshot->cluster) + ", not " + to_string(cluster_)};
+    return error{errc::failed_precondition,
+                 path + " belongs to cluster " + to_string(snapshot->cluster) + ", not " + to_string(cluster_)};
   return std::optional<log_snapshot>(log_snapshot{snapshot->index, snapshot->term, bytes(snapshot->state)});
 }
 
 result<void> metadata_log::purge_before(log_index index) {
   if (index > snapshot_index_.next())
-    return error{errc::invalid_argument, "entries below " + to_string(index) + " cannot be purged: the snapshot ends with " + to_string(snapshot_index_)};
+    return error{errc::invalid_argument, "entries below " + to_string(index) +
+                                             " cannot be purged: the snapshot ends with " + to_string(snapshot_index_)};
   if (index <= first_) return ok();
   return rewrite(index);
 }

@@ -28,15 +28,16 @@ struct log_snapshot {
   friend bool operator==(const log_snapshot&, const log_snapshot&) = default;
 };
 
-/// A voter's log, its snapshot and its hard state, in DIR (raft/): files log, snapshot and hard_state. Raft-shaped (Ongaro and Ousterhout 2014, sections 5
-/// and 7): entries have consecutive indices from 1 and terms that never go back. One thread, synchronous; whatever returns ok is durable. A failed fsync
-/// aborts the process.
+/// A voter's log, its snapshot and its hard state, in DIR (raft/): files log, snapshot and hard_state. Raft-shaped
+/// (Ongaro and Ousterhout 2014, sections 5 and 7): entries have consecutive indices from 1 and terms that never go
+/// back. One thread, synchronous; whatever returns ok is durable. A failed fsync aborts the process.
 ///
 ///   snapshot (…, index 40]     log [31 … 57]      entries at or below the snapshot may be purged, and are not needed
 class metadata_log {
  public:
-  /// Reads what is there, or starts anew. A torn tail was never acknowledged and is cut; `corrupted` when something acknowledged is damaged, or
-  /// when the log begins above what the snapshot ends with: such a member must not go on with less than it promised. Another cluster's: `failed_precondition`.
+  /// Reads what is there, or starts anew. A torn tail was never acknowledged and is cut; `corrupted` when something
+  /// acknowledged is damaged, or when the log begins above what the snapshot ends with: such a member must not go on
+  /// with less than it promised. Another cluster's: `failed_precondition`.
   static result<metadata_log> open(std::string directory, const cluster_id& cluster,
                                    file_operations& operations = file_operations::system());
 
@@ -52,27 +53,32 @@ class metadata_log {
   /// True when `open` cut something off.
   [[nodiscard]] bool tail_was_cut() const noexcept { return tail_was_cut_; }
 
-  /// Appends a group and syncs once. The first index must be last().next(), the others follow; terms never go back: else `invalid_argument`.
-  /// `resource_exhausted` when the disk is full: the log is as it was before.
+  /// Appends a group and syncs once. The first index must be last().next(), the others follow; terms never go back:
+  /// else `invalid_argument`. `resource_exhausted` when the disk is full: the log is as it was before.
   result<void> append(std::span<const log_entry> group);
 
-  /// Entries [from, to], at most about `bytes_max` of payload (at least one). `not_found` when they were purged or are beyond the end.
-  [[nodiscard]] result<std::vector<log_entry>> entries(log_index from, log_index to, std::size_t bytes_max = 8 << 20) const;
+  /// Entries [from, to], at most about `bytes_max` of payload (at least one). `not_found` when they were purged or are
+  /// beyond the end.
+  [[nodiscard]] result<std::vector<log_entry>> entries(log_index from, log_index to,
+                                                       std::size_t bytes_max = 8 << 20) const;
 
-  /// Removes the entry at `index` and all after it: a follower that meets the leader's truth. `invalid_argument` below first().
+  /// Removes the entry at `index` and all after it: a follower that meets the leader's truth. `invalid_argument` below
+  /// first().
   result<void> truncate_from(log_index index);
 
   /// Index and term of the present snapshot; 0, 0 when there is none.
   [[nodiscard]] log_index snapshot_index() const noexcept { return snapshot_index_; }
   [[nodiscard]] troupe::term snapshot_term() const noexcept { return snapshot_term_; }
 
-  /// Writes a snapshot beside the old one and puts it in its place. One that goes beyond the log, or that disagrees with it, came from the leader: the log
-  /// then starts anew behind it. `invalid_argument` when it is older than the present one.
+  /// Writes a snapshot beside the old one and puts it in its place. One that goes beyond the log, or that disagrees
+  /// with it, came from the leader: the log then starts anew behind it. `invalid_argument` when it is older than the
+  /// present one.
   result<void> save_snapshot(log_index index, troupe::term term, bytes_view state);
   /// Nothing when there is none.
   [[nodiscard]] result<std::optional<log_snapshot>> load_snapshot() const;
 
-  /// Drops entries below `index` (kept: `index` and later). Never beyond the snapshot: `invalid_argument`. Rewrites the file, so call it rarely.
+  /// Drops entries below `index` (kept: `index` and later). Never beyond the snapshot: `invalid_argument`. Rewrites the
+  /// file, so call it rarely.
   result<void> purge_before(log_index index);
 
   [[nodiscard]] const hard_state& state() const noexcept { return state_; }
@@ -85,7 +91,9 @@ class metadata_log {
   result<void> load_log();
   /// A new file with the entries from `first` on that are kept, put in the place of the old one.
   result<void> rewrite(log_index first);
-  [[nodiscard]] const format::log_entry_place& place(log_index index) const { return entries_[index.value - first_.value]; }
+  [[nodiscard]] const format::log_entry_place& place(log_index index) const {
+    return entries_[index.value - first_.value];
+  }
 
   file_operations* operations_;
   std::string directory_;
@@ -93,8 +101,8 @@ class metadata_log {
   file file_;
   log_index first_{1};
   std::deque<format::log_entry_place> entries_;  ///< positions in the file
-  std::uint64_t end_ = 0;       ///< where the next entry goes
-  std::uint64_t reserved_ = 0;  ///< size of the file: preallocated up to here
+  std::uint64_t end_ = 0;                        ///< where the next entry goes
+  std::uint64_t reserved_ = 0;                   ///< size of the file: preallocated up to here
   log_index snapshot_index_;
   troupe::term snapshot_term_;
   hard_state state_;

@@ -23,7 +23,8 @@ result<segment_reader> segment_reader::open(file_operations& operations, const s
       return error{errc::failed_precondition, "it has " + std::to_string(size) + " bytes and was never sealed"};
     TROUPE_TRY(const bytes raw_header, f.read(format::segment_header_bytes, 0));
     TROUPE_TRY(const format::segment_header header, format::decode_segment_header(raw_header));
-    if (header.segment != id) return error{errc::corrupted, "the file says that it is segment " + to_string(header.segment)};
+    if (header.segment != id)
+      return error{errc::corrupted, "the file says that it is segment " + to_string(header.segment)};
     TROUPE_TRY(const bytes trailer, f.read(format::footer_trailer_bytes, size - format::footer_trailer_bytes));
     TROUPE_TRY(const std::uint64_t footer_bytes, format::decode_footer_trailer(trailer));
     if (footer_bytes > size - format::segment_header_bytes)
@@ -42,7 +43,8 @@ result<segment_reader> segment_reader::open(file_operations& operations, const s
 result<void> segment_reader::read_raw(std::uint64_t position, char* out, std::size_t size) const {
   if (position > summary().file_bytes || size > summary().file_bytes - position)
     return error{errc::invalid_argument, path() + ": [" + std::to_string(position) + ", +" + std::to_string(size) +
-                                             ") is not inside its batches of " + std::to_string(summary().file_bytes) + " bytes"};
+                                             ") is not inside its batches of " + std::to_string(summary().file_bytes) +
+                                             " bytes"};
   return file_.read(out, size, format::segment_header_bytes + position);
 }
 
@@ -53,7 +55,8 @@ result<format::batch_header> segment_reader::header_at(std::uint64_t position) c
   TROUPE_TRY_VOID(read_raw(position, raw, sizeof raw));
   auto header = format::decode_batch_header({raw, sizeof raw}, header_.segment);
   if (header && header->payload_bytes > summary().file_bytes - position - sizeof raw)
-    return error{errc::corrupted, path() + ": the batch at position " + std::to_string(position) + " goes beyond the end"};
+    return error{errc::corrupted,
+                 path() + ": the batch at position " + std::to_string(position) + " goes beyond the end"};
   if (!header) return header.error().with_context(path() + ", position " + std::to_string(position));
   return header;
 }
@@ -74,12 +77,14 @@ result<batch_range> segment_reader::range(std::uint64_t from, std::uint64_t to) 
   TROUPE_TRY(const format::index_entry last, first_at_or_after(std::clamp(to, std::min(from, end), end)));
   if (last.first_offset < first.first_offset)
     return error{errc::corrupted, path() + ": offsets go back before position " + std::to_string(last.position)};
-  return batch_range{first.position, last.position, first.first_offset, last.first_offset.value - first.first_offset.value};
+  return batch_range{first.position, last.position, first.first_offset,
+                     last.first_offset.value - first.first_offset.value};
 }
 
 result<std::uint64_t> segment_reader::position_of(record_offset offset) const {
   if (offset.value >= summary().records)
-    return error{errc::invalid_argument, path() + " has " + std::to_string(summary().records) + " records, none with offset " + to_string(offset)};
+    return error{errc::invalid_argument, path() + " has " + std::to_string(summary().records) +
+                                             " records, none with offset " + to_string(offset)};
   auto position = footer_.before(offset).position;
   while (position < summary().file_bytes) {
     TROUPE_TRY(const format::batch_header header, header_at(position));
@@ -113,7 +118,8 @@ result<void> segment_reader::read_batches(std::uint64_t from, std::uint64_t to, 
         needed += header->payload_bytes;
       }
       if (needed > end - position - used)
-        return error{errc::corrupted, path() + ": the batch at position " + std::to_string(position + used) + " goes beyond the end"};
+        return error{errc::corrupted,
+                     path() + ": the batch at position " + std::to_string(position + used) + " goes beyond the end"};
       if (needed > rest) {
         size = std::max(read_ahead_bytes, needed);
         break;
@@ -134,16 +140,18 @@ result<void> segment_reader::verify() const {
   format::segment_builder found(header_.segment);
   TROUPE_TRY_VOID(read_batches(0, summary().file_bytes, [&](const format::batch_view& batch) -> result<bool> {
     if (batch.header.first_offset != found.next_offset())
-      return error{errc::corrupted, path() + ": the batch at position " + std::to_string(batch.position) + " begins with record " +
-                                        to_string(batch.header.first_offset) + ", not " + to_string(found.next_offset())};
+      return error{errc::corrupted, path() + ": the batch at position " + std::to_string(batch.position) +
+                                        " begins with record " + to_string(batch.header.first_offset) + ", not " +
+                                        to_string(found.next_offset())};
     found.add(batch.header, batch.payload.data() - format::batch_header_bytes, batch.payload);
     return true;
   }));
   const auto footer = found.footer();
   if (footer != footer_)
-    return error{errc::corrupted, path() + ": its batches (" + std::to_string(footer.summary.records) + " records, digest " +
-                                      footer.summary.digest.to_string() + ") are not those of its footer (" +
-                                      std::to_string(summary().records) + " records, digest " + summary().digest.to_string() + ")"};
+    return error{errc::corrupted, path() + ": its batches (" + std::to_string(footer.summary.records) +
+                                      " records, digest " + footer.summary.digest.to_string() +
+                                      ") are not those of its footer (" + std::to_string(summary().records) +
+                                      " records, digest " + summary().digest.to_string() + ")"};
   return ok();
 }
 
@@ -180,7 +188,8 @@ result<mapped_segment> mapped_segment::open(const std::string& path, segment_id 
 
 void mapped_segment::will_read(std::uint64_t from, std::uint64_t to) const noexcept {
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = std::min<std::uint64_t>(format::segment_header_bytes + std::min<std::uint64_t>(from, size_), size_) / page * page;
+  const auto begin =
+      std::min<std::uint64_t>(format::segment_header_bytes + std::min<std::uint64_t>(from, size_), size_) / page * page;
   const auto end = std::min<std::uint64_t>(format::segment_header_bytes + std::min<std::uint64_t>(to, size_), size_);
   if (begin >= end) return;
   char* start = static_cast<char*>(data_) + begin;

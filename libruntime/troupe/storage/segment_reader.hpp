@@ -19,8 +19,8 @@ struct batch_range {
   std::uint64_t records = 0;
 };
 
-/// Reads a sealed segment by pread, so that an error of the disk is a value and no signal. Made by segment_store::open. Functions are const and may be
-/// called from several threads.
+/// Reads a sealed segment by pread, so that an error of the disk is a value and no signal. Made by segment_store::open.
+/// Functions are const and may be called from several threads.
 class segment_reader {
  public:
   [[nodiscard]] const format::segment_header& header() const noexcept { return header_; }
@@ -28,12 +28,14 @@ class segment_reader {
   [[nodiscard]] const format::segment_summary& summary() const noexcept { return footer_.summary; }
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
-  /// Reads everything: every crc, the offsets, the digest and the counts of the footer. `corrupted` names the first thing that is wrong.
+  /// Reads everything: every crc, the offsets, the digest and the counts of the footer. `corrupted` names the first
+  /// thing that is wrong.
   [[nodiscard]] result<void> verify() const;
 
   /// False stops; an error stops and is passed on. The batch lives until the call returns.
   using batch_callback = std::function<result<bool>(const format::batch_view&)>;
-  /// Calls `each` for the batches that begin in [from, to) of the batches region, each with its crc checked. `corrupted` names file and position.
+  /// Calls `each` for the batches that begin in [from, to) of the batches region, each with its crc checked.
+  /// `corrupted` names file and position.
   result<void> read_batches(std::uint64_t from, std::uint64_t to, const batch_callback& each) const;
 
   /// Finds the borders of the batches that begin in [from, to), reading headers only near both ends.
@@ -42,7 +44,8 @@ class segment_reader {
   /// The position of the batch that holds the record, for reading from an offset on. `invalid_argument` beyond the end.
   [[nodiscard]] result<std::uint64_t> position_of(record_offset offset) const;
 
-  /// Bytes of the batches region as they are, unchecked: to send whole batches elsewhere, where a batch_cursor checks them.
+  /// Bytes of the batches region as they are, unchecked: to send whole batches elsewhere, where a batch_cursor checks
+  /// them.
   result<void> read_raw(std::uint64_t position, char* out, std::size_t size) const;
 
  private:
@@ -58,8 +61,8 @@ class segment_reader {
   format::segment_footer footer_;
 };
 
-/// A sealed file mapped read-only, for workers: `view()` lives as long as this. A disk that fails to read a page is a SIGBUS, which a worker may die of and
-/// a daemon may not: daemons use segment_reader.
+/// A sealed file mapped read-only, for workers: `view()` lives as long as this. A disk that fails to read a page is a
+/// SIGBUS, which a worker may die of and a daemon may not: daemons use segment_reader.
 class mapped_segment {
  public:
   /// Errors as of segment_store::open. `id` must be the file's.

@@ -29,7 +29,7 @@ result<segment_writer> segment_store::create(segment_id id, const segment_info& 
   TROUPE_TRY(file f, file::open(*operations_, path(id), O_RDWR | O_CREAT | O_EXCL));
   // From here on the writer owns the file: whatever fails, it removes it.
   segment_writer writer(*operations_, directory_, std::move(f), id);
-  const format::segment_header header{info.cluster, info.replica, info.dataset, info.partition, id,
+  const format::segment_header header{info.cluster, info.replica, info.dataset, info.partition,         id,
                                       info.epoch,   info.schema,  info.format,  info.created_at_unix_ms};
   if (info.expected_bytes != 0)
     TROUPE_TRY_VOID(writer.file_.reserve(0, format::segment_header_bytes + info.expected_bytes, true));
@@ -37,7 +37,9 @@ result<segment_writer> segment_store::create(segment_id id, const segment_info& 
   return writer;
 }
 
-result<segment_reader> segment_store::open(segment_id id) const { return segment_reader::open(*operations_, path(id), id); }
+result<segment_reader> segment_store::open(segment_id id) const {
+  return segment_reader::open(*operations_, path(id), id);
+}
 
 result<segment_store::inspection> segment_store::inspect(segment_id id, record_offset known_high_water_mark) const {
   inspection found;
@@ -73,7 +75,8 @@ result<segment_store::inspection> segment_store::inspect(segment_id id, record_o
 }
 
 result<void> segment_store::remove(segment_id id) {
-  if (operations_->unlink(path(id).c_str()) != 0 && errno != ENOENT) return error::from_errno("remove", path(id), errno);
+  if (operations_->unlink(path(id).c_str()) != 0 && errno != ENOENT)
+    return error::from_errno("remove", path(id), errno);
   return ok();
 }
 

@@ -13,17 +13,20 @@
 
 namespace troupe::storage {
 
-/// The segment files of a node: DIR/ID.seg, one per segment. Knows no metadata. Has no state of its own beyond the paths, so that any disk thread may call
-/// it; the caller sees to it that one segment is not created and removed at once.
+/// The segment files of a node: DIR/ID.seg, one per segment. Knows no metadata. Has no state of its own beyond the
+/// paths, so that any disk thread may call it; the caller sees to it that one segment is not created and removed at
+/// once.
 class segment_store {
  public:
   segment_store(std::string directory, file_operations& operations = file_operations::system())
       : directory_(std::move(directory)), operations_(&operations) {}
 
-  /// Starts a file. `already_exists` when there is one (also an unsealed one of a crash: remove it first), `resource_exhausted` when the disk is full.
+  /// Starts a file. `already_exists` when there is one (also an unsealed one of a crash: remove it first),
+  /// `resource_exhausted` when the disk is full.
   result<segment_writer> create(segment_id id, const segment_info& info);
 
-  /// Opens a sealed segment. `not_found`; `failed_precondition` when it was never sealed; `corrupted` when header or footer are damaged.
+  /// Opens a sealed segment. `not_found`; `failed_precondition` when it was never sealed; `corrupted` when header or
+  /// footer are damaged.
   [[nodiscard]] result<segment_reader> open(segment_id id) const;
 
   /// What can be said about a file in whatever state: for a restart, and for a fence. Reads all of it.
@@ -33,7 +36,8 @@ class segment_store {
   };
   [[nodiscard]] result<inspection> inspect(segment_id id, record_offset known_high_water_mark = {}) const;
 
-  /// Removes a file. A missing one is not an error: removal is repeated after crashes. Not synced: a name that comes back is removed again.
+  /// Removes a file. A missing one is not an error: removal is repeated after crashes. Not synced: a name that comes
+  /// back is removed again.
   result<void> remove(segment_id id);
 
   /// Every segment that has a file here, ascending, sealed or not.

@@ -35,8 +35,9 @@ result<void> segment_writer::check_open() const {
 result<void> segment_writer::append(bytes_view payload, std::uint32_t records, const append_info& info) {
   TROUPE_TRY_VOID(check_open());
   if (records == 0 || payload.size() > format::batch_payload_bytes_max)
-    return error{errc::invalid_argument, "segment " + to_string(id_) + ": a batch of " + std::to_string(records) + " records and " +
-                                             std::to_string(payload.size()) + " bytes cannot be appended"};
+    return error{errc::invalid_argument, "segment " + to_string(id_) + ": a batch of " + std::to_string(records) +
+                                             " records and " + std::to_string(payload.size()) +
+                                             " bytes cannot be appended"};
   format::batch_header header;
   header.segment = id_;
   header.first_offset = builder_.next_offset();
@@ -59,14 +60,18 @@ result<void> segment_writer::append_encoded(bytes_view batch) {
   };
   if (payload.size() != header.payload_bytes) return refuse("is not as long as it says");
   if (header.first_offset != builder_.next_offset())
-    return refuse("begins with record " + to_string(header.first_offset) + ", not " + to_string(builder_.next_offset()));
+    return refuse("begins with record " + to_string(header.first_offset) + ", not " +
+                  to_string(builder_.next_offset()));
   if (!format::batch_crc_fits(batch.data(), payload)) return refuse("does not fit its checksum");
   return write_batch(header, batch.data(), payload);
 }
 
-result<void> segment_writer::write_batch(const format::batch_header& header, const char* raw_header, bytes_view payload) {
-  if (!header.producer.is_nil() && builder_.producers() >= format::producers_per_segment_max && !builder_.knows(header.producer))
-    return error{errc::resource_exhausted, "segment " + to_string(id_) + " has " + std::to_string(builder_.producers()) +
+result<void> segment_writer::write_batch(const format::batch_header& header, const char* raw_header,
+                                         bytes_view payload) {
+  if (!header.producer.is_nil() && builder_.producers() >= format::producers_per_segment_max &&
+      !builder_.knows(header.producer))
+    return error{errc::resource_exhausted, "segment " + to_string(id_) + " has " +
+                                               std::to_string(builder_.producers()) +
                                                " producers already; seal it and open the next"};
   const bytes_view parts[] = {{raw_header, format::batch_header_bytes}, payload};
   if (auto written = file_.write(parts, format::segment_header_bytes + builder_.file_bytes()); !written) {

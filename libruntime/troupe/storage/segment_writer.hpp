@@ -22,7 +22,8 @@ struct segment_info {
   std::uint64_t expected_bytes = 0;  ///< reserved on the disk at once when not 0, so that a full one shows early
 };
 
-/// What a batch's header says beside its place. The file is a function of these and the payloads: writers that are given the same write the same batches.
+/// What a batch's header says beside its place. The file is a function of these and the payloads: writers that are
+/// given the same write the same batches.
 struct append_info {
   std::int64_t append_time_unix_ms = 0;
   record_offset high_water_mark;
@@ -30,26 +31,31 @@ struct append_info {
   std::uint64_t producer_sequence = 0;
 };
 
-/// Writes one segment file, batch by batch. Made by segment_store::create; one thread at a time. Without `seal` the file is removed with the writer.
-/// After any error of `append` or `seal` the file is gone and every further call is refused.
+/// Writes one segment file, batch by batch. Made by segment_store::create; one thread at a time. Without `seal` the
+/// file is removed with the writer. After any error of `append` or `seal` the file is gone and every further call is
+/// refused.
 class segment_writer {
  public:
   segment_writer(segment_writer&& other) noexcept;
   segment_writer& operator=(segment_writer&& other) noexcept;
   ~segment_writer();
 
-  /// Appends one batch; the payload goes to the operating system without a copy of ours. It holds `records` whole records (at least 1).
-  /// `resource_exhausted`: the disk is full and the file is removed. `invalid_argument`: no records, or a payload above batch_payload_bytes_max.
+  /// Appends one batch; the payload goes to the operating system without a copy of ours. It holds `records` whole
+  /// records (at least 1). `resource_exhausted`: the disk is full and the file is removed. `invalid_argument`: no
+  /// records, or a payload above batch_payload_bytes_max.
   result<void> append(bytes_view payload, std::uint32_t records, const append_info& info = {});
 
-  /// Appends a batch that was encoded elsewhere (a replica, a repair): header and payload, checked first: crc, segment id, and that its first offset is
-  /// the next one. `corrupted` when it does not fit; then nothing is written and the writer goes on.
+  /// Appends a batch that was encoded elsewhere (a replica, a repair): header and payload, checked first: crc, segment
+  /// id, and that its first offset is the next one. `corrupted` when it does not fit; then nothing is written and the
+  /// writer goes on.
   result<void> append_encoded(bytes_view batch);
 
-  /// Makes what was appended durable now, at the first call also the file's name. Aborts the process when the disk fails.
+  /// Makes what was appended durable now, at the first call also the file's name. Aborts the process when the disk
+  /// fails.
   result<void> sync();
 
-  /// Writes the footer, syncs file and directory. The segment is then durable and complete. `resource_exhausted` as above.
+  /// Writes the footer, syncs file and directory. The segment is then durable and complete. `resource_exhausted` as
+  /// above.
   result<format::segment_summary> seal();
 
   [[nodiscard]] segment_id id() const noexcept { return id_; }

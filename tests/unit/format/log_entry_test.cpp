@@ -35,7 +35,8 @@ TEST_CASE("a log file's header and entries read back as written") {
   bytes entry;
   append_log_entry(entry, {term{3}, log_index{4}, log_index{2}, "payload"});
   REQUIRE(entry.size() == log_entry_header_bytes + 7);
-  const auto back = decode_log_entry(entry + "what follows");
+  const auto followed = entry + "what follows";
+  const auto back = decode_log_entry(followed);
   REQUIRE_OK(back);
   CHECK(back->term == term{3});
   CHECK(back->index == log_index{4});

@@ -57,7 +57,8 @@ TEST_CASE("zigzag keeps small numbers small") {
   CHECK(zigzag(0) == 0);
   CHECK(zigzag(-1) == 1);
   CHECK(zigzag(1) == 2);
-  for (const std::int64_t value : {INT64_MIN, INT64_MIN + 1, std::int64_t{-1}, std::int64_t{0}, INT64_MAX}) CHECK(unzigzag(zigzag(value)) == value);
+  for (const std::int64_t value : {INT64_MIN, INT64_MIN + 1, std::int64_t{-1}, std::int64_t{0}, INT64_MAX})
+    CHECK(unzigzag(zigzag(value)) == value);
 }
 
 TEST_CASE("a record is checked against its schema") {
@@ -98,12 +99,15 @@ TEST_CASE("a record is checked against its schema") {
     CHECK_FALSE(check_record(schema{{of(field_type::uint8), maybe}}, "a\1"));
     CHECK_FALSE(check_record(schema{{of(field_type::uint8), maybe, {"h", field_type::uint8, {}}}}, "a"));
   }
-  SECTION("bytes behind the last field are a newer writer's") { CHECK(check_record(one(of(field_type::uint8)), "abc")); }
+  SECTION("bytes behind the last field are a newer writer's") {
+    CHECK(check_record(one(of(field_type::uint8)), "abc"));
+  }
 }
 
 TEST_CASE("schemas that cannot be are refused") {
   CHECK(check_schema(schema{}));
-  CHECK(check_schema(one({"f", field_type::optional, {{"", field_type::list, {{"", field_type::record, {of(field_type::string)}}}}}})));
+  CHECK(check_schema(one(
+      {"f", field_type::optional, {{"", field_type::list, {{"", field_type::record, {of(field_type::string)}}}}}})));
   CHECK_FALSE(check_schema(one({"", field_type::string, {}})));
   CHECK_FALSE(check_schema(schema{{of(field_type::string), of(field_type::uint8)}}));
   CHECK_FALSE(check_schema(one({"f", field_type::optional, {}})));
@@ -116,6 +120,7 @@ TEST_CASE("schemas that cannot be are refused") {
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message().find("deeper") != std::string::npos);
   schema wide;
-  for (std::size_t i = 0; i <= schema_fields_max; ++i) wide.fields.push_back({"f" + std::to_string(i), field_type::uint8, {}});
+  for (std::size_t i = 0; i <= schema_fields_max; ++i)
+    wide.fields.push_back({"f" + std::to_string(i), field_type::uint8, {}});
   CHECK_FALSE(check_schema(wide));
 }

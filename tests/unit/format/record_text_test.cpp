@@ -84,14 +84,15 @@ TEST_CASE("JSON strings are right for any bytes") {
 
 TEST_CASE("each maximal bad part of UTF-8 becomes one replacement character") {
   CHECK(json("a\x80z") == R"("a\ufffdz")");
-  CHECK(json("\xc0\xaf") == R"("\ufffd\ufffd")");                    // overlong
-  CHECK(json("\xed\xa0\x80") == R"("\ufffd\ufffd\ufffd")");          // a surrogate
+  CHECK(json("\xc0\xaf") == R"("\ufffd\ufffd")");                      // overlong
+  CHECK(json("\xed\xa0\x80") == R"("\ufffd\ufffd\ufffd")");            // a surrogate
   CHECK(json("\xf4\x90\x80\x80") == R"("\ufffd\ufffd\ufffd\ufffd")");  // above U+10FFFF
-  CHECK(json("\xe2\x82") == R"("\ufffd")");                          // cut off at the end
+  CHECK(json("\xe2\x82") == R"("\ufffd")");                            // cut off at the end
   CHECK(json("\xe2\x82z") == R"("\ufffdz")");
   CHECK(json("\xf0\x9f\x98\"") == R"("\ufffd\"")");
   // Table 3-8 of the Unicode standard.
-  CHECK(json("\x61\xF1\x80\x80\xE1\x80\xC2\x62\x80\x63\x80\xBF\x64") == R"("a\ufffd\ufffd\ufffdb\ufffdc\ufffd\ufffdd")");
+  CHECK(json("\x61\xF1\x80\x80\xE1\x80\xC2\x62\x80\x63\x80\xBF\x64") ==
+        R"("a\ufffd\ufffd\ufffdb\ufffdc\ufffd\ufffdd")");
 }
 
 TEST_CASE("TSV escapes what would break a line or a cell, and can be undone") {
@@ -141,7 +142,8 @@ TEST_CASE("a record by its schema in each format") {
         "the\\tword\t42\t0.1\tyes\t[\"p\",\"q\\\\tr\"]\t{\"x\":-7,\"y\":true}\n");
   CHECK(text_of(s, sample_record("the,word", "yes"), text_format::csv) ==
         "\"the,word\",42,0.1,yes,\"[\"\"p\"\",\"\"q\\tr\"\"]\",\"{\"\"x\"\":-7,\"\"y\"\":true}\"\n");
-  CHECK(text_of(s, sample_record("w", "yes"), text_format::lines) == text_of(s, sample_record("w", "yes"), text_format::tsv));
+  CHECK(text_of(s, sample_record("w", "yes"), text_format::lines) ==
+        text_of(s, sample_record("w", "yes"), text_format::tsv));
 }
 
 TEST_CASE("an absent optional differs from an empty string") {
@@ -158,15 +160,17 @@ TEST_CASE("an absent optional differs from an empty string") {
 }
 
 TEST_CASE("numbers of every type at their limits") {
-  const schema s{{plain("a", field_type::int8), plain("b", field_type::uint8), plain("c", field_type::int16), plain("d", field_type::int64),
-                  plain("e", field_type::uint64), plain("f", field_type::float32), plain("g", field_type::boolean)}};
+  const schema s{{plain("a", field_type::int8), plain("b", field_type::uint8), plain("c", field_type::int16),
+                  plain("d", field_type::int64), plain("e", field_type::uint64), plain("f", field_type::float32),
+                  plain("g", field_type::boolean)}};
   bytes record("\x80\xff", 2);
   append_varint(record, zigzag(-32768));
   append_varint(record, zigzag(std::numeric_limits<std::int64_t>::min()));
   append_varint(record, ~0ull);
   append_le(record, 0.1f);
   record.push_back('\0');
-  CHECK(text_of(s, record, text_format::tsv) == "-128\t255\t-32768\t-9223372036854775808\t18446744073709551615\t0.1\tfalse\n");
+  CHECK(text_of(s, record, text_format::tsv) ==
+        "-128\t255\t-32768\t-9223372036854775808\t18446744073709551615\t0.1\tfalse\n");
 }
 
 TEST_CASE("JSON has no infinities") {
@@ -197,7 +201,8 @@ TEST_CASE("lines and bytes have a text as well") {
 }
 
 TEST_CASE("columns and the header line of CSV") {
-  const auto made = record_text::make(data_format::records, {{plain("a,b", field_type::uint8), plain("c", field_type::uint8)}}, text_format::csv);
+  const auto made = record_text::make(
+      data_format::records, {{plain("a,b", field_type::uint8), plain("c", field_type::uint8)}}, text_format::csv);
   REQUIRE_OK(made);
   CHECK(made->columns() == std::vector<std::string>{"a,b", "c"});
   bytes out;
@@ -216,7 +221,8 @@ TEST_CASE("a payload stops at the record that does not decode, and keeps the goo
 }
 
 TEST_CASE("names of formats") {
-  for (const auto f : {text_format::lines, text_format::tsv, text_format::csv, text_format::json}) CHECK(*parse_text_format(to_string(f)) == f);
+  for (const auto f : {text_format::lines, text_format::tsv, text_format::csv, text_format::json})
+    CHECK(*parse_text_format(to_string(f)) == f);
   CHECK_FALSE(parse_text_format("xml"));
   CHECK_FALSE(record_text::make(data_format::records, {}, text_format::json));
 }
@@ -228,8 +234,10 @@ TEST_CASE("record_text and check_record agree on any bytes, and neither reads be
   std::size_t refused = 0;
   for (int round = 0; round < 20'000; ++round) {
     auto bad = good.substr(0, random() % (good.size() + 1));
-    for (auto flips = random() % 4; flips != 0 && !bad.empty(); --flips) bad[random() % bad.size()] = static_cast<char>(random());
-    const std::vector<char> exact(bad.begin(), bad.end());  // its end is the heap block's end: AddressSanitizer sees one byte too far
+    for (auto flips = random() % 4; flips != 0 && !bad.empty(); --flips)
+      bad[random() % bad.size()] = static_cast<char>(random());
+    const std::vector<char> exact(
+        bad.begin(), bad.end());  // its end is the heap block's end: AddressSanitizer sees one byte too far
     const bytes_view record(exact.data(), exact.size());
     const bool fits = check_record(s, record).has_value();
     refused += !fits;

@@ -8,8 +8,8 @@ using namespace troupe::format;
 namespace {
 
 segment_header sample_header() {
-  return {cluster_id::random(), member_id::random(), dataset_id{3},  partition_index{4},  segment_id{5},
-          epoch{6},             schema_id{7},        data_format::records, 1'700'000'000'000};
+  return {cluster_id::random(), member_id::random(),  dataset_id{3},    partition_index{4}, segment_id{5}, epoch{6},
+          schema_id{7},         data_format::records, 1'700'000'000'000};
 }
 
 /// A sealed file in memory: `batches` batches of `payload_bytes` each, one record a batch.

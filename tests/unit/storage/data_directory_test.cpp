@@ -11,7 +11,8 @@ using namespace troupe::storage;
 namespace {
 
 storage::identity sample() {
-  return {cluster_id::random(), member_id::random(), "node \"one\"", "127.0.0.1:9000", incarnation{~0ull}, {"127.0.0.1:9001", "127.0.0.1:9002"}};
+  return {cluster_id::random(), member_id::random(), "node \"one\"",
+          "127.0.0.1:9000",     incarnation{~0ull},  {"127.0.0.1:9001", "127.0.0.1:9002"}};
 }
 
 void overwrite(const std::string& path, bytes_view text) {

@@ -19,10 +19,11 @@
 /// A disk that does what a test tells it to, on top of the real one.
 class faulty_operations : public troupe::storage::file_operations {
  public:
-  std::uint64_t bytes_left = std::numeric_limits<std::uint64_t>::max();  ///< then ENOSPC; a write that does not fit is short first
+  std::uint64_t bytes_left =
+      std::numeric_limits<std::uint64_t>::max();  ///< then ENOSPC; a write that does not fit is short first
   std::size_t write_bytes_max = std::numeric_limits<std::size_t>::max();  ///< of one pwritev: short writes
   std::size_t read_bytes_max = std::numeric_limits<std::size_t>::max();
-  int interrupt_every = 0;    ///< every n-th read and write says EINTR first
+  int interrupt_every = 0;  ///< every n-th read and write says EINTR first
   bool fail_fdatasync = false;
   bool fail_fsync = false;
   bool fail_rename = false;
@@ -105,7 +106,8 @@ class temporary_directory {
   [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) out.push_back(entry.path().filename().string());
+    for (const auto& entry : std::filesystem::directory_iterator(path_))
+      out.push_back(entry.path().filename().string());
     std::sort(out.begin(), out.end());
     return out;
   }
@@ -134,7 +136,8 @@ std::string words_of_abort(F&& f) {
   ::close(pipe_ends[1]);
   std::string words;
   char buffer[512];
-  for (ssize_t got = 0; (got = ::read(pipe_ends[0], buffer, sizeof buffer)) > 0;) words.append(buffer, static_cast<std::size_t>(got));
+  for (ssize_t got = 0; (got = ::read(pipe_ends[0], buffer, sizeof buffer)) > 0;)
+    words.append(buffer, static_cast<std::size_t>(got));
   ::close(pipe_ends[0]);
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);

@@ -33,7 +33,9 @@ std::vector<log_entry> all(const metadata_log& log) {
   return *found;
 }
 
-bytes content(const temporary_directory& dir) { return *read_file(file_operations::system(), dir / "raft/log", 1 << 26); }
+bytes content(const temporary_directory& dir) {
+  return *read_file(file_operations::system(), dir / "raft/log", 1 << 26);
+}
 void overwrite(const temporary_directory& dir, bytes_view text) {
   auto f = file::open(file_operations::system(), dir / "raft/log", O_RDWR | O_TRUNC);
   REQUIRE_OK(f);

@@ -22,7 +22,8 @@ segment_info info_of() {
   return info;
 }
 
-format::segment_summary write_sealed(segment_store& store, std::size_t batches, const segment_info& info = info_of(), segment_id which = id) {
+format::segment_summary write_sealed(segment_store& store, std::size_t batches, const segment_info& info = info_of(),
+                                     segment_id which = id) {
   auto writer = store.create(which, info);
   REQUIRE_OK(writer);
   for (std::size_t i = 0; i < batches; ++i) REQUIRE_OK(writer->append(payload_of(i), 1));
@@ -93,7 +94,8 @@ TEST_CASE("a batch encoded elsewhere is appended as it is, after a look at it") 
   auto copy = copies.create(id, info_of());
   REQUIRE_OK(copy);
   REQUIRE_OK(reader->read_batches(0, ~0ull, [&](const format::batch_view& batch) -> result<bool> {
-    const bytes_view raw(batch.payload.data() - format::batch_header_bytes, format::batch_header_bytes + batch.payload.size());
+    const bytes_view raw(batch.payload.data() - format::batch_header_bytes,
+                         format::batch_header_bytes + batch.payload.size());
     auto bad = bytes(raw);
     bad.back() = static_cast<char>(bad.back() ^ 1);
     CHECK(copy->append_encoded(bad).error().code() == errc::corrupted);
@@ -157,7 +159,9 @@ TEST_CASE("a reader stops when it is told to, and passes an error on") {
   int calls = 0;
   REQUIRE_OK(reader->read_batches(0, ~0ull, [&](const auto&) -> result<bool> { return ++calls < 3; }));
   CHECK(calls == 3);
-  const auto failed = reader->read_batches(0, ~0ull, [](const auto&) -> result<bool> { return error{errc::cancelled, "enough"}; });
+  const auto failed = reader->read_batches(0, ~0ull, [](const auto&) -> result<bool> {
+    return error{errc::cancelled, "enough"};
+  });
   CHECK(failed.error().code() == errc::cancelled);
 }
 
@@ -174,7 +178,8 @@ TEST_CASE("a record is found by its offset") {
   REQUIRE_OK(writer->seal());
   const auto reader = store.open(id);
   REQUIRE_OK(reader);
-  for (std::uint64_t offset = 0; offset < 1000; ++offset) CHECK(*reader->position_of(record_offset{offset}) == positions[offset / 10]);
+  for (std::uint64_t offset = 0; offset < 1000; ++offset)
+    CHECK(*reader->position_of(record_offset{offset}) == positions[offset / 10]);
   CHECK(reader->position_of(record_offset{1000}).error().code() == errc::invalid_argument);
 }
 
