@@ -6,6 +6,7 @@
 #include <string>
 #include <troupe/base/limits.hpp>
 #include <troupe/metadata/model.hpp>
+#include <troupe/storage/file.hpp>
 #include <troupe/transport/handshake.hpp>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct metadata_options {
   std::vector<std::string> seeds;  ///< addresses of members, for a follower
   std::optional<boost::asio::ip::address> dial_from;  ///< outgoing connections leave from here
   metadata_limits limits;
+  storage::file_operations* files = &storage::file_operations::system();  ///< tests hand in a disk that fails
   /// This incarnation is no longer a member: it was found dead, left, or another start of the same directory is known. Called once, on the metadata thread. The
   /// node must end its workers and start anew with a higher incarnation. May be empty.
   std::function<void(std::string reason)> fenced;
