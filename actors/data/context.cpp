@@ -46,12 +46,12 @@ context::context(boost::asio::io_context& on, data_plane_parts p, data_plane_opt
       identity_(parts.self),
       address_(parts.address) {}
 
-transport::identity_card context::identity() const {
+transport::identity context::identity() const {
   const std::lock_guard lock(identity_mutex_);
   return identity_;
 }
 
-void context::set_identity(transport::identity_card self, std::string address) {
+void context::set_identity(transport::identity self, std::string address) {
   const std::lock_guard lock(identity_mutex_);
   identity_ = std::move(self);
   address_ = std::move(address);

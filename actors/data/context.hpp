@@ -15,8 +15,8 @@ struct context : std::enable_shared_from_this<context> {
   context(boost::asio::io_context& on, data_plane_parts p, data_plane_options o);
 
   // Who is who
-  [[nodiscard]] transport::identity_card identity() const;
-  void set_identity(transport::identity_card self, std::string address);
+  [[nodiscard]] transport::identity identity() const;
+  void set_identity(transport::identity self, std::string address);
   [[nodiscard]] member_id self() const { return identity().member; }
   [[nodiscard]] bool is_self(member_id id) const { return self() == id; }
   [[nodiscard]] std::string name_of(member_id id) const;
@@ -62,7 +62,7 @@ struct context : std::enable_shared_from_this<context> {
 
  private:
   mutable std::mutex identity_mutex_;
-  transport::identity_card identity_;
+  transport::identity identity_;
   std::string address_;
   std::mutex damage_mutex_;
   std::set<std::pair<segment_id, member_id>> damage_reported_;

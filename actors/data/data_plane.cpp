@@ -178,7 +178,7 @@ void data_plane::serve(transport::gate& gate) {
   gate.on(transport::protocol::block, [server = impl_->server](transport::connection incoming) { server->accept(std::move(incoming)); });
 }
 
-void data_plane::set_identity(transport::identity_card self, std::string address) { impl_->c->set_identity(std::move(self), std::move(address)); }
+void data_plane::set_identity(transport::identity self, std::string address) { impl_->c->set_identity(std::move(self), std::move(address)); }
 
 void data_plane::stop() { impl_->stop(); }
 

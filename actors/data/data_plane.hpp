@@ -32,7 +32,7 @@ class module_store;
 
 /// What the data plane stands on; all of it outlives the data plane.
 struct data_plane_parts {
-  transport::identity_card self;
+  transport::identity self;
   std::string address;  ///< of this node's gate, host:port: outgoing connections come from its host
   storage::segment_store& segments;
   module_store& modules;
@@ -71,7 +71,7 @@ class data_plane {
   /// Answers the block protocol on this gate. Before the gate listens.
   void serve(transport::gate& gate);
   /// Who this node is, once it knows better (it has joined, or has a new incarnation).
-  void set_identity(transport::identity_card self, std::string address);
+  void set_identity(transport::identity self, std::string address);
   /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what uses importers and exporters (the HTTP server) before.
   void stop();
 

@@ -61,7 +61,7 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
   std::vector<segment_id> segments_due;
   for (const auto id : *files) {
     const auto v = judge(id);
-    if (is_due(v, id, uncontext_->known_segments)) segments_due.push_back(id);
+    if (is_due(v, id, unknown_segments_)) segments_due.push_back(id);
     if (v == verdict::needed) context_->known_segments.insert(id);
   }
   std::vector<std::string> modules_due;
@@ -71,8 +71,7 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
     if (v == verdict::needed) known_modules_.insert(hash);
   }
   // Nothing is remembered about files that are gone.
-  std::erase_if(uncontext_->known_segments, [&](const auto& e) { return !std::binary_search(files->begin(), files->end(), e.first); });
-  std::erase_if(context_->known_segments, [&](const auto& e) { return !std::binary_search(files->begin(), files->end(), e); });
+  std::erase_if(unknown_segments_, [&](const auto& e) { return !std::binary_search(files->begin(), files->end(), e.first); });
   std::erase_if(unknown_modules_, [&](const auto& e) { return !std::binary_search(module_files->begin(), module_files->end(), e.first); });
   std::erase_if(known_modules_, [&](const auto& e) { return !std::binary_search(module_files->begin(), module_files->end(), e); });
   if (segments_due.empty() && modules_due.empty()) co_return std::size_t{0};
@@ -85,7 +84,10 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
     for (const auto& hash : modules_due) count += modules.remove(hash) ? 1 : 0;
     return count;
   });
-  for (const auto id : segments_due) context_->writing.erase(id);
+  for (const auto id : segments_due) {
+    context_->writing.erase(id);
+    context_->known_segments.erase(id);
+  }
   if (removed) {
     context_->count.files_collected.add(*removed);
     context_->parts.log.info("data", "removed " + std::to_string(*removed) + " files that metadata does not need");

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <troupe/base/bytes.hpp>
 #include <troupe/base/limits.hpp>
 #include <troupe/base/result.hpp>
 
