@@ -15,7 +15,8 @@ namespace troupe::actors {
 
 namespace {
 
-/// BASP names a published actor by a port. Publishing and greeting are one message to the broker, so one port serves every connection, each with its own actor.
+/// BASP names a published actor by a port. Publishing and greeting are one message to the broker, so one port serves
+/// every connection, each with its own actor.
 constexpr std::uint16_t bridge_port = 1;
 
 /// CAF's streams need a descriptor that never blocks; it sets the other flags itself.
@@ -25,13 +26,11 @@ void make_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NO
 
 basp_config::basp_config(std::size_t scheduler_threads) {
   load<caf::io::middleman>();
-  set("scheduler.policy", caf::atom("stealing"));
+  // Sharing sleeps on a condition variable; stealing polls, and a dozen idle workers that poll are a load.
+  set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", scheduler_threads);
   // Without a bound, an actor that sends to itself never yields, and BASP's own workers starve.
   set("scheduler.max-throughput", std::size_t{50});
-  set("work-stealing.aggressive-poll-attempts", std::size_t{20});
-  set("work-stealing.moderate-sleep-duration", caf::timespan{std::chrono::microseconds{200}});
-  set("work-stealing.relaxed-sleep-duration", caf::timespan{std::chrono::milliseconds{5}});
   set("middleman.enable-automatic-connections", false);
   set("middleman.heartbeat-interval", caf::timespan{0});
 }

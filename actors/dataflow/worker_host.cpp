@@ -30,7 +30,8 @@ namespace {
 constexpr int caf_fd = 3;
 constexpr int channel_fd = 4;
 constexpr std::size_t log_lines_max = 1'001;  ///< per task; the daemon keeps one less and says so
-constexpr std::uint64_t own_memory_bytes = 64ULL << 20;  ///< stacks, CAF's buffers and mappings of this process beside the module's own memory
+constexpr std::uint64_t own_memory_bytes =
+    64ULL << 20;  ///< stacks, CAF's buffers and mappings of this process beside the module's own memory
 
 struct worker_config : basp_config {
   worker_config() : basp_config(1) { add_message_types<caf::id_block::troupe_worker>(); }
@@ -104,7 +105,8 @@ class task_actor : public caf::event_based_actor {
 
 class host_actor : public caf::event_based_actor {
  public:
-  host_actor(caf::actor_config& config, worker_state_of_process& process) : caf::event_based_actor(config), process_(process) {}
+  host_actor(caf::actor_config& config, worker_state_of_process& process)
+      : caf::event_based_actor(config), process_(process) {}
   const char* name() const override { return "host"; }
   caf::behavior make_behavior() override {
     // Without a daemon there is nobody to work for; whatever runs here, stop.
@@ -115,7 +117,8 @@ class host_actor : public caf::event_based_actor {
       if (order)
         spawn<task_actor, caf::detached>(process_, std::move(*order));
       else
-        caf::anon_send(process_.pool, message::task_ended{process_.token, codec::encode(failed(order.error().message()))});
+        caf::anon_send(process_.pool,
+                       message::task_ended{process_.token, codec::encode(failed(order.error().message()))});
     }};
   }
 
@@ -132,8 +135,10 @@ int refuse(const char* why) {
 
 int run_worker() {
   struct stat status {};
-  if (::fstat(caf_fd, &status) != 0 || !S_ISSOCK(status.st_mode) || ::fstat(channel_fd, &status) != 0 || !S_ISSOCK(status.st_mode))
-    return refuse("is started by troupe-node, not by hand; `troupe-worker --inspect FILE.so` shows what is in a module");
+  if (::fstat(caf_fd, &status) != 0 || !S_ISSOCK(status.st_mode) || ::fstat(channel_fd, &status) != 0 ||
+      !S_ISSOCK(status.st_mode))
+    return refuse(
+        "is started by troupe-node, not by hand; `troupe-worker --inspect FILE.so` shows what is in a module");
   // What user code forks gets neither.
   ::fcntl(caf_fd, F_SETFD, FD_CLOEXEC);
   ::fcntl(channel_fd, F_SETFD, FD_CLOEXEC);

@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <string>
 
-/// What a worker's host actor and the daemon's pool actor say to each other; append only. `token` names the worker: it came with worker_hello. Bodies are codec bytes of the structs in
-/// troupe/dataflow/worker_channel.hpp, so that nothing with a type of its own crosses CAF.
+/// What a worker's host actor and the daemon's pool actor say to each other; append only. `token` names the worker: it
+/// came with worker_hello. Bodies are codec bytes of the structs in troupe/dataflow/worker_channel.hpp, so that nothing
+/// with a type of its own crosses CAF.
 namespace troupe::message {
 
 /// Worker → daemon, once: it is up.

@@ -28,14 +28,16 @@ void add_to(digest128_stream& sum, const publish_chunk& what) {
 }  // namespace
 
 void worker_pool_impl::answer(worker& w, const daemon_answer& what, const std::vector<int>& fds) {
-  if (!send_packet(w.process.channel.get(), codec::encode(what), fds, false)) condemn(w, failure_kind::worker_died, "its worker does not read its socket");
+  if (!send_packet(w.process.channel.get(), codec::encode(what), fds, false))
+    condemn(w, failure_kind::worker_died, "its worker does not read its socket");
 }
 
 void worker_pool_impl::on_question(worker& w) {
   auto got = receive_packet(w.process.channel.get(), false);
   if (got && !got->closed && got->data.empty()) return;
   if (!got || got->closed) {
-    // Its end is closed: it is dying (the process event will say of what), or user code closed it, and then it is of no use any more.
+    // Its end is closed: it is dying (the process event will say of what), or user code closed it, and then it is of no
+    // use any more.
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, w.process.channel.get(), nullptr);
     return kill_worker(w);
   }
@@ -61,11 +63,14 @@ void worker_pool_impl::on_need_chunk(worker& w) {
   // Credit: a last stage runs no further ahead of the disk and the network than this.
   task.asked_store = !task.assignment.last_stage || task.outstanding_bytes < options_.output_window_bytes;
   if (!task.asked_store) return;
-  blocks_.implementation().open_chunk(w.owner, *task.wanted_chunk,
-                                      [self = weak_from_this(), owner = w.owner, serial = task.serial](result<chunk_grant> grant) {
-                                        auto pool = self.lock();
-                                        if (pool) pool->post([raw = pool.get(), owner, serial, grant = std::move(grant)] { raw->on_chunk(owner, serial, grant); });
-                                      });
+  blocks_.implementation().open_chunk(
+      w.owner, *task.wanted_chunk,
+      [self = weak_from_this(), owner = w.owner, serial = task.serial](result<chunk_grant> grant) {
+        auto pool = self.lock();
+        if (pool)
+          pool->post(
+              [raw = pool.get(), owner, serial, grant = std::move(grant)] { raw->on_chunk(owner, serial, grant); });
+      });
 }
 
 void worker_pool_impl::on_chunk(owner_id owner, std::uint64_t serial, const result<chunk_grant>& grant) {
@@ -77,11 +82,13 @@ void worker_pool_impl::on_chunk(owner_id owner, std::uint64_t serial, const resu
   auto& task = *w.task;
   task.wanted_chunk.reset();
   if (!grant) {
-    task.verdict = attempt_failure{failure_kind::engine, "no room for output: " + grant.error().message(), {}, 0, {}, {}};
+    task.verdict =
+        attempt_failure{failure_kind::engine, "no room for output: " + grant.error().message(), {}, 0, {}, {}};
     return answer(w, stop_task{});
   }
   const bool transient = grant->dedicated;
-  chunk_given given{grant->chunk.value, grant->slab.value, grant->slab_size, grant->offset, grant->capacity, transient, false};
+  chunk_given given{
+      grant->chunk.value, grant->slab.value, grant->slab_size, grant->offset, grant->capacity, transient, false};
   std::vector<int> fds;
   if (transient || w.write_slabs.insert(grant->slab).second) {
     given.with_fd = true;
@@ -105,17 +112,21 @@ void worker_pool_impl::on_publish(worker& w, const publish_chunk& what) {
       std::weak_ptr<worker_pool_impl> pool;
       owner_id owner;
       std::uint64_t serial;
-      lease(block_pin p, std::weak_ptr<worker_pool_impl> w, owner_id o, std::uint64_t s) : pin(std::move(p)), pool(std::move(w)), owner(o), serial(s) {}
+      lease(block_pin p, std::weak_ptr<worker_pool_impl> w, owner_id o, std::uint64_t s)
+          : pin(std::move(p)), pool(std::move(w)), owner(o), serial(s) {}
       lease(const lease&) = delete;
       ~lease() {
         auto alive = pool.lock();
-        if (alive) alive->post([raw = alive.get(), o = owner, s = serial, n = pin.ref().size] { raw->on_released(o, s, n); });
+        if (alive)
+          alive->post([raw = alive.get(), o = owner, s = serial, n = pin.ref().size] { raw->on_released(o, s, n); });
       }
     };
     output_chunk chunk{partition_index{what.partition}, pin->memory(), what.records, what.digest, nullptr};
     chunk.hold = std::make_shared<const lease>(*pin, weak_from_this(), w.owner, task.serial);
     later([o = task.observer, chunk = std::move(chunk)] { o->output(chunk); });
-  } else if (auto ref = store.publish(w.owner, task.assignment.key, chunk_id{what.chunk}, partition_index{what.partition}, what.bytes, what.records, what.digest); !ref) {
+  } else if (auto ref = store.publish(w.owner, task.assignment.key, chunk_id{what.chunk},
+                                      partition_index{what.partition}, what.bytes, what.records, what.digest);
+             !ref) {
     if (ref.error().code() != errc::failed_precondition) return condemn(w, failure_kind::worker_died, nonsense);
     task.verdict = attempt_failure{failure_kind::cancelled, ref.error().message(), {}, 0, {}, {}};
     return;
@@ -144,18 +155,21 @@ void worker_pool_impl::on_need_inputs(worker& w) {
   std::vector<descriptor> files;
   std::size_t page_bytes = 0;
   const auto lost = [&](std::string why, std::optional<block_id> block) {
-    task.verdict = attempt_failure{failure_kind::input_lost, std::move(why), {}, 0, static_cast<std::uint32_t>(task.next_item), block};
+    task.verdict = attempt_failure{
+        failure_kind::input_lost, std::move(why), {}, 0, static_cast<std::uint32_t>(task.next_item), block};
     answer(w, stop_task{});
   };
   const auto& inputs = task.assignment.inputs;
-  while (task.next_item < inputs.size() && page.items.size() < inputs_per_page_max && page_bytes < packet_bytes_max / 2) {
+  while (task.next_item < inputs.size() && page.items.size() < inputs_per_page_max &&
+         page_bytes < packet_bytes_max / 2) {
     if (const auto* file = std::get_if<segment_range>(&inputs[task.next_item])) {
       descriptor opened(::open(file->path.c_str(), O_RDONLY | O_CLOEXEC));
       if (!opened) return lost(error::from_errno("open segment", file->path, errno).message(), {});
       fds.push_back(opened.get());
       files.push_back(std::move(opened));
-      page.items.emplace_back(segment_item{static_cast<std::uint32_t>(task.next_item), file->path, file->segment.value, file->from, file->to, file->segment_first_offset,
-                                           file->input, static_cast<std::uint32_t>(file->format)});
+      page.items.emplace_back(segment_item{static_cast<std::uint32_t>(task.next_item), file->path, file->segment.value,
+                                           file->from, file->to, file->segment_first_offset, file->input,
+                                           static_cast<std::uint32_t>(file->format)});
       page_bytes += 64 + file->path.size();
       ++task.next_item;
       continue;
@@ -171,7 +185,16 @@ void worker_pool_impl::on_need_inputs(worker& w) {
     auto pin = blocks_.pin(ref.id);
     if (!pin) return lost(pin.error().message(), ref.id);
     const auto& where = pin->where();
-    block_item item{static_cast<std::uint32_t>(task.next_item), ref, where.slab.value, where.file_size, where.offset, task.next_offset, range.input, range.format, false, where.transient};
+    block_item item{static_cast<std::uint32_t>(task.next_item),
+                    ref,
+                    where.slab.value,
+                    where.file_size,
+                    where.offset,
+                    task.next_offset,
+                    range.input,
+                    range.format,
+                    false,
+                    where.transient};
     if (where.transient || w.read_slabs.insert(where.slab).second) {
       item.with_fd = true;
       fds.push_back(where.fd);

@@ -35,25 +35,32 @@ caf::behavior pool_actor(caf::event_based_actor*, std::weak_ptr<worker_pool_impl
   };
   return {
       [hand_on](const message::worker_ready& m) { hand_on([m](worker_pool_impl& p) { p.on_ready(m.token, m.host); }); },
-      [hand_on](const message::task_ended& m) { hand_on([m](worker_pool_impl& p) { p.on_task_ended(m.token, m.outcome); }); },
+      [hand_on](const message::task_ended& m) {
+        hand_on([m](worker_pool_impl& p) { p.on_task_ended(m.token, m.outcome); });
+      },
       [hand_on](const message::task_logged& m) { hand_on([m](worker_pool_impl& p) { p.on_logged(m.token, m.line); }); },
   };
 }
 
 }  // namespace
 
-worker_pool_impl::worker_pool_impl(caf::actor_system& system, basp_bridge& bridge, block_store& blocks, worker_pool_options options)
+worker_pool_impl::worker_pool_impl(caf::actor_system& system, basp_bridge& bridge, block_store& blocks,
+                                   worker_pool_options options)
     : system_(system), bridge_(bridge), blocks_(blocks), options_(std::move(options)) {}
 
-worker_pool_impl::~worker_pool_impl() { TROUPE_INVARIANT(!thread_.joinable(), std::string("the pool's thread still runs")); }
+worker_pool_impl::~worker_pool_impl() {
+  TROUPE_INVARIANT(!thread_.joinable(), std::string("the pool's thread still runs"));
+}
 
 result<void> worker_pool_impl::start() {
   if (::access(options_.worker_program.c_str(), X_OK) != 0)
     return error::from_errno("worker program", options_.worker_program.string(), errno);
   // Every busy worker holds one slab at least, and needs a second before the first is spilled.
   if (const auto slabs = blocks_.implementation().producing_slabs_max(); 2ULL * options_.workers_max > slabs)
-    return error{errc::invalid_argument, std::to_string(options_.workers_max) + " workers need a block store of at least twice as many slabs for producing, and it has " +
-                                             std::to_string(slabs) + ": raise the block store's budget or lower its slab size"};
+    return error{errc::invalid_argument,
+                 std::to_string(options_.workers_max) +
+                     " workers need a block store of at least twice as many slabs for producing, and it has " +
+                     std::to_string(slabs) + ": raise the block store's budget or lower its slab size"};
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!wake_ || !epoll_) return error::from_errno("epoll", "worker pool", errno);
@@ -79,7 +86,8 @@ void worker_pool_impl::post(std::function<void()> event) {
   std::lock_guard lock(events_mutex_);
   if (stopping_) return;
   events_.push_back(std::move(event));
-  if (events_.size() == 1) [[maybe_unused]] const auto woken = ::eventfd_write(wake_.get(), 1);
+  if (events_.size() == 1) [[maybe_unused]]
+    const auto woken = ::eventfd_write(wake_.get(), 1);
 }
 
 void worker_pool_impl::watch(int fd, std::uint64_t tag) {
@@ -186,7 +194,8 @@ worker_pool_impl::worker* worker_pool_impl::fork_one() {
   if (page && ::ftruncate(page.get(), static_cast<off_t>(worker_control_bytes)) == 0)
     mapped = ::mmap(nullptr, worker_control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
   const int fds[] = {page.get()};
-  if (mapped == MAP_FAILED || !send_packet(w->process.channel.get(), codec::encode(daemon_answer{worker_hello{w->token}}), fds, false)) {
+  if (mapped == MAP_FAILED ||
+      !send_packet(w->process.channel.get(), codec::encode(daemon_answer{worker_hello{w->token}}), fds, false)) {
     // It reads end of file and ends; reap it here, nobody else knows of it.
     ::kill(static_cast<pid_t>(w->process.pid), SIGKILL);
     ::waitpid(static_cast<pid_t>(w->process.pid), nullptr, 0);
@@ -272,10 +281,12 @@ void worker_pool_impl::on_ready(std::uint64_t token, caf::actor host) {
 }
 
 void worker_pool_impl::on_kill_all() {
-  for (auto& task : queue_) fail_attempt(std::move(task), {failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}});
+  for (auto& task : queue_)
+    fail_attempt(std::move(task), {failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}});
   queue_.clear();
   for (auto& [owner, w] : workers_) {
-    if (w->task && !w->task->verdict) w->task->verdict = attempt_failure{failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}};
+    if (w->task && !w->task->verdict)
+      w->task->verdict = attempt_failure{failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}};
     kill_worker(*w);
   }
 }
@@ -301,7 +312,8 @@ void worker_pool_impl::on_timer(clock::time_point now) {
   for (auto& [owner, w] : workers_) {
     if (w->state == worker_state::ending) continue;
     if (w->state == worker_state::starting && now >= w->since + options_.start_time_max) {
-      condemn(*w, failure_kind::engine, "a worker did not come up within " + std::to_string(options_.start_time_max.count()) + " ms");
+      condemn(*w, failure_kind::engine,
+              "a worker did not come up within " + std::to_string(options_.start_time_max.count()) + " ms");
       continue;
     }
     if (!w->task) continue;
@@ -310,7 +322,8 @@ void worker_pool_impl::on_timer(clock::time_point now) {
       kill_worker(*w);
     } else if (w->state == worker_state::busy && task.assignment.time_limit_ms > 0 &&
                now >= task.started + std::chrono::milliseconds(task.assignment.time_limit_ms)) {
-      condemn(*w, failure_kind::time_limit, "ran longer than its limit of " + std::to_string(task.assignment.time_limit_ms) + " ms");
+      condemn(*w, failure_kind::time_limit,
+              "ran longer than its limit of " + std::to_string(task.assignment.time_limit_ms) + " ms");
     } else if (task.wanted_chunk && now >= task.waiting_since + options_.chunk_wait_max) {
       condemn(*w, failure_kind::engine,
               std::string("waited ") + std::to_string(options_.chunk_wait_max.count() / 1000) + " s for " +

@@ -18,11 +18,13 @@ namespace troupe::actors {
 
 using clock = std::chrono::steady_clock;
 
-/// All state under one mutex; only the pool's thread changes workers. Calls of observers are collected while it is held and made after it is free. Shared with the callbacks that the block
-/// store and output holds keep, which may outlive the pool: they only post.
+/// All state under one mutex; only the pool's thread changes workers. Calls of observers are collected while it is held
+/// and made after it is free. Shared with the callbacks that the block store and output holds keep, which may outlive
+/// the pool: they only post.
 class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
  public:
-  worker_pool_impl(caf::actor_system& system, basp_bridge& bridge, dataflow::block_store& blocks, worker_pool_options options);
+  worker_pool_impl(caf::actor_system& system, basp_bridge& bridge, dataflow::block_store& blocks,
+                   worker_pool_options options);
   ~worker_pool_impl();
   result<void> start();
   void stop();
@@ -50,12 +52,12 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
     bytes order;  ///< what the worker is sent
     std::uint64_t serial = 0;
     clock::time_point started{};
-    std::optional<clock::time_point> kill_at;  ///< a cancel's grace
+    std::optional<clock::time_point> kill_at;          ///< a cancel's grace
     std::optional<dataflow::attempt_failure> verdict;  ///< what failed() will say, whatever the worker says
-    std::size_t next_item = 0;   ///< position in assignment.inputs…
-    std::size_t next_block = 0;  ///< …and in its blocks
+    std::size_t next_item = 0;                         ///< position in assignment.inputs…
+    std::size_t next_block = 0;                        ///< …and in its blocks
     std::uint64_t next_offset = 0;
-    std::vector<dataflow::block_pin> pins;  ///< of the page that the worker reads now
+    std::vector<dataflow::block_pin> pins;      ///< of the page that the worker reads now
     std::optional<std::uint64_t> wanted_chunk;  ///< a question that waits for its answer
     bool asked_store = false;
     clock::time_point waiting_since{};
@@ -76,7 +78,7 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
     std::uint64_t tasks_done = 0;
     clock::time_point since{};  ///< of `state`
     std::unique_ptr<attempt> task;
-    std::set<dataflow::slab_id> read_slabs;   ///< whose descriptors it has
+    std::set<dataflow::slab_id> read_slabs;  ///< whose descriptors it has
     std::set<dataflow::slab_id> write_slabs;
     dataflow::slab_id write_slab_kept;
     std::string error_text;  ///< of stderr, the line that is not complete yet

@@ -36,20 +36,25 @@ void worker_pool_impl::on_run(task_assignment assignment, std::shared_ptr<attemp
   task->observer = std::move(observer);
   task->serial = ++last_id_;
   if (task->assignment.memory_bytes == 0) task->assignment.memory_bytes = options_.memory_bytes;
-  const auto refuse = [&](attempt_failure why) { later([o = std::move(task->observer), why = std::move(why)] { o->failed(why); }); };
+  const auto refuse = [&](attempt_failure why) {
+    later([o = std::move(task->observer), why = std::move(why)] { o->failed(why); });
+  };
   if (closing_) return refuse({failure_kind::cancelled, "the node is going down", {}, 0, {}, {}});
   if (runs) return refuse(engine_failure(to_string(key) + " runs here already"));
   const auto& a = task->assignment;
-  task->order = codec::encode(task_order{a.key, a.module_path, a.module_hash, a.job_name, a.parameters, a.partitions, a.seed, a.now_unix_ms, a.memory_bytes});
+  task->order = codec::encode(task_order{a.key, a.module_path, a.module_hash, a.job_name, a.parameters, a.partitions,
+                                         a.seed, a.now_unix_ms, a.memory_bytes});
   if (task->order.size() > order_bytes_max)
-    return refuse(engine_failure("the job's parameters take " + format_bytes(task->order.size()) + "; the limit is " + format_bytes(order_bytes_max)));
+    return refuse(engine_failure("the job's parameters take " + format_bytes(task->order.size()) + "; the limit is " +
+                                 format_bytes(order_bytes_max)));
   if (!task->assignment.last_stage) {
     if (auto begun = blocks_.implementation().begin_attempt(key); !begun)
       return refuse({failure_kind::cancelled, begun.error().message(), {}, 0, {}, {}});
   }
   if (queue_.empty() && place(task)) return;
   if (queue_.size() >= options_.queued_max)
-    return fail_attempt(std::move(task), engine_failure(std::to_string(queue_.size()) + " tasks wait for a worker already"));
+    return fail_attempt(std::move(task),
+                        engine_failure(std::to_string(queue_.size()) + " tasks wait for a worker already"));
   queue_.push_back(std::move(task));
 }
 
@@ -57,7 +62,8 @@ void worker_pool_impl::serve_queue() {
   while (!queue_.empty() && place(queue_.front())) queue_.pop_front();
 }
 
-/// Finds a worker: a warm one of the module, one without a module, a new one, or one that takes the place of an idle one. False: all are busy.
+/// Finds a worker: a warm one of the module, one without a module, a new one, or one that takes the place of an idle
+/// one. False: all are busy.
 bool worker_pool_impl::place(std::unique_ptr<attempt>& task) {
   worker* blank = nullptr;
   worker* oldest = nullptr;
@@ -85,7 +91,8 @@ bool worker_pool_impl::place(std::unique_ptr<attempt>& task) {
   }
   auto* fresh = fork_one();
   if (fresh == nullptr) {
-    fail_attempt(std::move(task), engine_failure("a worker process could not be started: out of processes, descriptors or memory"));
+    fail_attempt(std::move(task),
+                 engine_failure("a worker process could not be started: out of processes, descriptors or memory"));
     return true;
   }
   fresh->task = std::move(task);
@@ -94,8 +101,12 @@ bool worker_pool_impl::place(std::unique_ptr<attempt>& task) {
 
 void worker_pool_impl::assign(worker& w, std::unique_ptr<attempt> task) {
   w.control->current_offset = no_offset;
-  for (auto* field : {&w.control->input_records, &w.control->input_bytes, &w.control->output_records, &w.control->output_bytes}) share<std::uint64_t>(*field, 0);
-  for (auto* field : {&w.control->input, &w.control->item, &w.control->cancel, &w.control->memory_out, &w.control->input_fault}) share<std::uint32_t>(*field, 0);
+  for (auto* field :
+       {&w.control->input_records, &w.control->input_bytes, &w.control->output_records, &w.control->output_bytes})
+    share<std::uint64_t>(*field, 0);
+  for (auto* field :
+       {&w.control->input, &w.control->item, &w.control->cancel, &w.control->memory_out, &w.control->input_fault})
+    share<std::uint32_t>(*field, 0);
   w.module_hash = task->assignment.module_hash;
   w.state = worker_state::busy;
   w.since = clock::now();
@@ -117,7 +128,8 @@ void worker_pool_impl::fail_attempt(std::unique_ptr<attempt> task, attempt_failu
 void worker_pool_impl::condemn(worker& w, failure_kind kind, std::string message) {
   if (w.task && !w.task->verdict) {
     attempt_failure why{kind, std::move(message), {}, shared(w.control->input), {}, {}};
-    if (const auto at = shared(w.control->current_offset); at != no_offset && w.state == worker_state::busy) why.offset = at;
+    if (const auto at = shared(w.control->current_offset); at != no_offset && w.state == worker_state::busy)
+      why.offset = at;
     w.task->verdict = std::move(why);
   }
   kill_worker(w);
@@ -149,7 +161,8 @@ void worker_pool_impl::finish(worker& w, const task_outcome& outcome) {
     if (const auto at = shared(w.control->current_offset); at != no_offset) failure->offset = at;
   // A verdict of ours explains why the worker was told to stop; an attempt that was done before it heard of it is done.
   if (task->verdict && (failure || task->verdict->kind != failure_kind::cancelled)) failure = task->verdict;
-  if (failure && failure->lost_input && *failure->lost_input >= task->assignment.inputs.size()) failure->lost_input.reset();
+  if (failure && failure->lost_input && *failure->lost_input >= task->assignment.inputs.size())
+    failure->lost_input.reset();
   if (failure) {
     fail_attempt(std::move(task), std::move(*failure));
   } else {
@@ -169,18 +182,21 @@ void worker_pool_impl::finish(worker& w, const task_outcome& outcome) {
 attempt_failure worker_pool_impl::post_mortem(const worker& w, int status) const {
   const auto& task = *w.task;
   if (task.verdict) return *task.verdict;
-  if (w.host == nullptr) return engine_failure("a worker did not start: " + describe_end(status) + last_words(w.last_error_line));
+  if (w.host == nullptr)
+    return engine_failure("a worker did not start: " + describe_end(status) + last_words(w.last_error_line));
   attempt_failure why{failure_kind::worker_died, describe_end(status), {}, shared(w.control->input), {}, {}};
   if (WIFEXITED(status) && WEXITSTATUS(status) == worker_exit_input_lost && shared(w.control->input_fault) != 0) {
     why.kind = failure_kind::input_lost;
     why.message = "input cannot be read: a page of it is not on the disk any more";
     if (const auto item = shared(w.control->item); item < task.assignment.inputs.size()) {
       why.lost_input = item;
-      if (const auto* file = std::get_if<segment_range>(&task.assignment.inputs[item])) why.message = "segment file " + file->path + " cannot be read: a page of it is not on the disk any more";
+      if (const auto* file = std::get_if<segment_range>(&task.assignment.inputs[item]))
+        why.message = "segment file " + file->path + " cannot be read: a page of it is not on the disk any more";
     }
     return why;
   }
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) why.message += ", by somebody else or by the system for want of memory";
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+    why.message += ", by somebody else or by the system for want of memory";
   if (const auto at = shared(w.control->current_offset); at != no_offset) {
     why.offset = at;
     why.message += " at record " + std::to_string(at);

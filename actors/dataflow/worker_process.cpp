@@ -20,7 +20,8 @@ using dataflow::descriptor;
 
 namespace {
 
-/// What the child needs, prepared before the fork: after it, only async-signal-safe calls are allowed, for another thread may hold any lock.
+/// What the child needs, prepared before the fork: after it, only async-signal-safe calls are allowed, for another
+/// thread may hold any lock.
 struct child_plan {
   const char* program;
   char* const* arguments;
@@ -46,7 +47,9 @@ struct child_plan {
   const int errors = ::fcntl(plan.errors, F_DUPFD, 16);
   const int caf = ::fcntl(plan.caf, F_DUPFD, 16);
   const int channel = ::fcntl(plan.channel, F_DUPFD, 16);
-  if (::dup2(null, 0) < 0 || ::dup2(errors, 1) < 0 || ::dup2(errors, 2) < 0 || ::dup2(caf, 3) < 0 || ::dup2(channel, 4) < 0) ::_exit(126);
+  if (::dup2(null, 0) < 0 || ::dup2(errors, 1) < 0 || ::dup2(errors, 2) < 0 || ::dup2(caf, 3) < 0 ||
+      ::dup2(channel, 4) < 0)
+    ::_exit(126);
   ::close_range(5, ~0U, 0);
   ::setpriority(PRIO_PROCESS, 0, 19);
   const rlimit no_core{0, 0};
@@ -65,10 +68,12 @@ struct child_plan {
 
 result<worker_process> fork_worker(const std::string& program) {
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return error::from_errno("socketpair", "for a worker", errno);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    return error::from_errno("socketpair", "for a worker", errno);
   descriptor caf_ours(pair[0]);
   descriptor caf_theirs(pair[1]);
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return error::from_errno("socketpair", "for a worker", errno);
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return error::from_errno("socketpair", "for a worker", errno);
   descriptor channel_ours(pair[0]);
   descriptor channel_theirs(pair[1]);
   if (::pipe2(pair, O_CLOEXEC) != 0) return error::from_errno("pipe", "for a worker", errno);
@@ -80,15 +85,19 @@ result<worker_process> fork_worker(const std::string& program) {
 
   std::string name = program;
   char* arguments[] = {name.data(), nullptr};
-  // No credentials, no settings of the daemon's: only what finds libraries, says the time, and steers sanitizers in our own tests.
+  // No credentials, no settings of the daemon's: only what finds libraries, says the time, and steers sanitizers in our
+  // own tests.
   std::vector<std::string> kept{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
-  for (const char* variable : {"LD_LIBRARY_PATH", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"})
-    if (const char* value = std::getenv(variable); value != nullptr) kept.push_back(std::string(variable) + "=" + value);
+  for (const char* variable :
+       {"LD_LIBRARY_PATH", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"})
+    if (const char* value = std::getenv(variable); value != nullptr)
+      kept.push_back(std::string(variable) + "=" + value);
   std::vector<char*> environment;
   for (auto& entry : kept) environment.push_back(entry.data());
   environment.push_back(nullptr);
 
-  const child_plan plan{name.c_str(), arguments, environment.data(), caf_theirs.get(), channel_theirs.get(), errors_theirs.get(), null.get(), ::getpid()};
+  const child_plan plan{name.c_str(),         arguments,           environment.data(), caf_theirs.get(),
+                        channel_theirs.get(), errors_theirs.get(), null.get(),         ::getpid()};
   // No handler of ours may run in the child before it has reset them.
   sigset_t all;
   sigset_t before;
@@ -106,7 +115,8 @@ result<worker_process> fork_worker(const std::string& program) {
     ::waitpid(pid, nullptr, 0);
     return why;
   }
-  return worker_process{static_cast<std::uint32_t>(pid), std::move(pidfd), std::move(caf_ours), std::move(channel_ours), std::move(errors_ours)};
+  return worker_process{static_cast<std::uint32_t>(pid), std::move(pidfd), std::move(caf_ours), std::move(channel_ours),
+                        std::move(errors_ours)};
 }
 
 std::string describe_end(int status) {

@@ -5,7 +5,8 @@
 #include "troupe/base/version.hpp"
 #include "troupe/modules/inspect.hpp"
 
-/// troupe-worker: runs user code for a troupe-node, which starts it with two sockets as fd 3 and 4. `--inspect FILE.so` loads a module and prints what is in it as JSON.
+/// troupe-worker: runs user code for a troupe-node, which starts it with two sockets as fd 3 and 4. `--inspect FILE.so`
+/// loads a module and prints what is in it as JSON.
 int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "--inspect") == 0) return troupe::modules::inspect_main(argv[2]);
   if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {

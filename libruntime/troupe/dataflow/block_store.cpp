@@ -14,7 +14,8 @@ namespace troupe::dataflow {
 result<std::vector<block_ref>> block_store_impl::get(const attempt_key& attempt, partition_index partition) const {
   section in(*this);
   auto found = attempts_.find(attempt);
-  if (found == attempts_.end() || !found->second.finished) return error{errc::not_found, "no output of " + to_string(attempt) + " here"};
+  if (found == attempts_.end() || !found->second.finished)
+    return error{errc::not_found, "no output of " + to_string(attempt) + " here"};
   std::vector<block_ref> refs;
   if (auto blocks = found->second.blocks.find(partition); blocks != found->second.blocks.end())
     for (auto id : blocks->second) refs.push_back(blocks_.at(id).ref);
@@ -97,7 +98,8 @@ block_store_usage block_store_impl::usage() const {
 
 bool block_store_impl::wants_spill() const {
   // One slab ahead of need, so that who asks next rarely waits for the disk.
-  return !waiting_producers_.empty() || !waiting_receivers_.empty() || !may_take(use::producing, 1) || !may_take(use::receiving, 1);
+  return !waiting_producers_.empty() || !waiting_receivers_.empty() || !may_take(use::producing, 1) ||
+         !may_take(use::receiving, 1);
 }
 
 slab_id block_store_impl::coldest() const {
@@ -105,7 +107,9 @@ slab_id block_store_impl::coldest() const {
   slab_id best;
   std::pair<bool, std::uint64_t> best_rank{true, ~0ULL};
   for (const auto& [id, state] : slabs_) {
-    if (state.current || state.spilling || state.spill_failed || state.open_chunks != 0 || state.pins != 0 || state.blocks.empty()) continue;
+    if (state.current || state.spilling || state.spill_failed || state.open_chunks != 0 || state.pins != 0 ||
+        state.blocks.empty())
+      continue;
     // A slab of the kind that is short helps at once; one of the other kind only where that is above its reserve.
     const bool helps_less = (state.purpose == use::producing) != producers_first;
     if (helps_less && (state.purpose == use::producing ? producing_ : receiving_) <= reserve_) continue;
@@ -219,7 +223,8 @@ void block_store_impl::disk_loop() {
 
 void block_store_impl::settle() {
   std::unique_lock lock(mutex_);
-  disk_sleeps_.wait(lock, [this] { return !disk_busy_ && (!wants_spill() || coldest() == slab_id{}) && to_warm_ == 0; });
+  disk_sleeps_.wait(lock,
+                    [this] { return !disk_busy_ && (!wants_spill() || coldest() == slab_id{}) && to_warm_ == 0; });
 }
 
 void block_store_impl::start() {
@@ -246,7 +251,8 @@ void block_store_impl::stop() {
 
 result<std::unique_ptr<block_store>> block_store::open(block_store_options options) {
   if (!std::has_single_bit(options.slab_bytes) || options.slab_bytes < (2ULL << 20))
-    return error{errc::invalid_argument, "slab_bytes must be a power of two of at least 2 MiB, not " + std::to_string(options.slab_bytes)};
+    return error{errc::invalid_argument,
+                 "slab_bytes must be a power of two of at least 2 MiB, not " + std::to_string(options.slab_bytes)};
   TROUPE_TRY_VOID(purge_spill_directory(options.spill_directory));
   auto impl = std::make_shared<block_store_impl>(std::move(options));
   impl->start();
@@ -255,10 +261,14 @@ result<std::unique_ptr<block_store>> block_store::open(block_store_options optio
 
 block_store::block_store(std::shared_ptr<block_store_impl> impl) : impl_(std::move(impl)) {}
 block_store::~block_store() { impl_->stop(); }
-result<std::vector<block_ref>> block_store::get(const attempt_key& attempt, partition_index partition) const { return impl_->get(attempt, partition); }
+result<std::vector<block_ref>> block_store::get(const attempt_key& attempt, partition_index partition) const {
+  return impl_->get(attempt, partition);
+}
 bool block_store::holds(const attempt_key& attempt) const { return impl_->holds(attempt); }
 result<block_pin> block_store::pin(block_id block) const { return impl_->pin(block); }
-void block_store::receive(std::uint64_t size, std::function<void(result<receive_buffer>)> callback) { impl_->receive(size, std::move(callback)); }
+void block_store::receive(std::uint64_t size, std::function<void(result<receive_buffer>)> callback) {
+  impl_->receive(size, std::move(callback));
+}
 void block_store::release(job_id job) { impl_->release(job); }
 void block_store::release_attempt(const attempt_key& attempt) { impl_->release_attempt(attempt); }
 void block_store::discard(const std::vector<block_ref>& blocks) { impl_->discard(blocks); }

@@ -42,7 +42,8 @@ block_store_impl::slab_state* block_store_impl::acquire_slab(use purpose, std::u
   const bool dedicated = size > options_.slab_bytes;
   const auto tokens = dedicated ? (size + options_.slab_bytes - 1) / options_.slab_bytes : 1;
   if (tokens > tokens_max_ - reserve_) {
-    why = error{errc::resource_exhausted, "a chunk of " + format_bytes(size) + " does not fit into the block store's budget of " +
+    why = error{errc::resource_exhausted, "a chunk of " + format_bytes(size) +
+                                              " does not fit into the block store's budget of " +
                                               format_bytes(tokens_max_ * options_.slab_bytes)};
     return nullptr;
   }
@@ -82,7 +83,8 @@ void block_store_impl::recycle_if_empty(section& in, slab_id id) {
   state.top = 0;
   if (state.current) return;
   (state.purpose == use::producing ? producing_ : receiving_) -= state.tokens;
-  if (!state.dedicated && producing_ + receiving_ + warm_.size() < tokens_max_) warm_.push_back(std::move(state.memory));
+  if (!state.dedicated && producing_ + receiving_ + warm_.size() < tokens_max_)
+    warm_.push_back(std::move(state.memory));
   slabs_.erase(found);
   serve_waiters(in);
 }
@@ -92,7 +94,8 @@ void block_store_impl::recycle_if_empty(section& in, slab_id id) {
 result<chunk_grant> block_store_impl::try_grant(use purpose, owner_id owner, std::uint64_t capacity, bool& wait) {
   auto& current = purpose == use::producing ? owners_[owner].current : receive_current_;
   slab_state* from = nullptr;
-  if (auto found = slabs_.find(current); found != slabs_.end() && found->second.top + capacity <= found->second.memory->size())
+  if (auto found = slabs_.find(current);
+      found != slabs_.end() && found->second.top + capacity <= found->second.memory->size())
     from = &found->second;
   if (from == nullptr) {
     error why;
@@ -137,7 +140,8 @@ void block_store_impl::ask(section& in, use purpose, owner_id owner, std::uint64
     in.after([callback = std::move(callback), answer = std::move(answer)] { callback(answer); });
   } else if (waiting.size() >= options_.waiting_max) {
     in.after([callback = std::move(callback), n = waiting.size()] {
-      callback(error{errc::resource_exhausted, std::to_string(n) + " requests wait for the block store's memory already"});
+      callback(
+          error{errc::resource_exhausted, std::to_string(n) + " requests wait for the block store's memory already"});
     });
   } else if (spill_error_.code() != errc::none && coldest() == slab_id{}) {
     in.after([callback = std::move(callback), why = spill_error_] { callback(why); });
@@ -160,18 +164,22 @@ void block_store_impl::serve_waiters(section& in) {
   }
 }
 
-void block_store_impl::open_chunk(owner_id owner, std::uint64_t bytes_min, std::function<void(result<chunk_grant>)> callback) {
+void block_store_impl::open_chunk(owner_id owner, std::uint64_t bytes_min,
+                                  std::function<void(result<chunk_grant>)> callback) {
   section in(*this);
   if (bytes_min > chunk_capacity_max) {
     in.after([callback, bytes_min] {
-      callback(error{errc::resource_exhausted, "a chunk of " + format_bytes(bytes_min) + " was asked for; the limit is " + format_bytes(chunk_capacity_max)});
+      callback(error{errc::resource_exhausted, "a chunk of " + format_bytes(bytes_min) +
+                                                   " was asked for; the limit is " + format_bytes(chunk_capacity_max)});
     });
     return;
   }
   const auto capacity = chunk_capacity(bytes_min);
-  if (auto state = owners_.find(owner); state != owners_.end() && state->second.open_bytes + capacity > open_bytes_max) {
+  if (auto state = owners_.find(owner);
+      state != owners_.end() && state->second.open_bytes + capacity > open_bytes_max) {
     in.after([callback, open = state->second.open_bytes] {
-      callback(error{errc::resource_exhausted, "the task holds " + format_bytes(open) + " in chunks that it has not published"});
+      callback(error{errc::resource_exhausted,
+                     "the task holds " + format_bytes(open) + " in chunks that it has not published"});
     });
     return;
   }
@@ -192,7 +200,8 @@ void block_store_impl::cancel_wait(owner_id owner) {
 /// Closes a chunk whose first `bytes` stay; what follows them goes back if nothing was handed out behind it.
 block_store_impl::slab_state& block_store_impl::trim(const chunk_state& chunk, std::uint64_t bytes) {
   auto& state = slabs_.at(chunk.slab);
-  if (state.top == std::min(chunk.offset + aligned(chunk.capacity), state.memory->size())) state.top = chunk.offset + aligned(bytes);
+  if (state.top == std::min(chunk.offset + aligned(chunk.capacity), state.memory->size()))
+    state.top = chunk.offset + aligned(bytes);
   --state.open_chunks;
   state.used_at = ++clock_;
   return state;
@@ -217,21 +226,24 @@ void block_store_impl::erase_chunk(section& in, chunk_id id, bool keep_bytes) {
 
 result<void> block_store_impl::begin_attempt(const attempt_key& attempt) {
   section in(*this);
-  if (released_.contains(attempt.job)) return error{errc::failed_precondition, "job " + to_string(attempt.job) + " has ended"};
+  if (released_.contains(attempt.job))
+    return error{errc::failed_precondition, "job " + to_string(attempt.job) + " has ended"};
   if (attempts_.contains(attempt)) return error{errc::already_exists, to_string(attempt) + " ran here already"};
   attempts_[attempt];
   jobs_[attempt.job].attempts.insert(attempt);
   return ok();
 }
 
-result<block_ref> block_store_impl::publish(owner_id owner, const attempt_key& attempt, chunk_id chunk, partition_index partition,
-                                            std::uint64_t bytes, std::uint64_t records, const digest128& digest) {
+result<block_ref> block_store_impl::publish(owner_id owner, const attempt_key& attempt, chunk_id chunk,
+                                            partition_index partition, std::uint64_t bytes, std::uint64_t records,
+                                            const digest128& digest) {
   section in(*this);
   auto open = chunks_.find(chunk);
   if (open == chunks_.end() || open->second.owner != owner || owner == owner_id{})
     return error{errc::invalid_argument, "published a chunk that is not open"};
   if (bytes > open->second.capacity)
-    return error{errc::invalid_argument, "published " + std::to_string(bytes) + " bytes of a chunk of " + std::to_string(open->second.capacity)};
+    return error{errc::invalid_argument, "published " + std::to_string(bytes) + " bytes of a chunk of " +
+                                             std::to_string(open->second.capacity)};
   auto known = attempts_.find(attempt);
   if (known == attempts_.end() || known->second.finished) {
     erase_chunk(in, chunk, false);
@@ -247,14 +259,15 @@ result<block_ref> block_store_impl::publish(owner_id owner, const attempt_key& a
   return ref;
 }
 
-result<block_pin> block_store_impl::publish_output(owner_id owner, chunk_id chunk, std::uint64_t bytes, std::uint64_t records,
-                                                   const digest128& digest) {
+result<block_pin> block_store_impl::publish_output(owner_id owner, chunk_id chunk, std::uint64_t bytes,
+                                                   std::uint64_t records, const digest128& digest) {
   section in(*this);
   auto open = chunks_.find(chunk);
   if (open == chunks_.end() || open->second.owner != owner || owner == owner_id{})
     return error{errc::invalid_argument, "published a chunk that is not open"};
   if (bytes > open->second.capacity)
-    return error{errc::invalid_argument, "published " + std::to_string(bytes) + " bytes of a chunk of " + std::to_string(open->second.capacity)};
+    return error{errc::invalid_argument, "published " + std::to_string(bytes) + " bytes of a chunk of " +
+                                             std::to_string(open->second.capacity)};
   const auto from = open->second;
   erase_chunk(in, chunk, true);
   auto& state = trim(from, bytes);
@@ -301,7 +314,10 @@ receive_buffer block_store_impl::make_receive_buffer(const chunk_grant& grant, s
 void block_store_impl::receive(std::uint64_t size, std::function<void(result<receive_buffer>)> callback) {
   section in(*this);
   if (size > chunk_capacity_max) {
-    in.after([callback, size] { callback(error{errc::resource_exhausted, "a block of " + format_bytes(size) + " is above the limit of " + format_bytes(chunk_capacity_max)}); });
+    in.after([callback, size] {
+      callback(error{errc::resource_exhausted, "a block of " + format_bytes(size) + " is above the limit of " +
+                                                   format_bytes(chunk_capacity_max)});
+    });
     return;
   }
   ask(in, use::receiving, owner_id{}, size, [this, size, callback = std::move(callback)](result<chunk_grant> grant) {
@@ -315,7 +331,8 @@ void block_store_impl::receive(std::uint64_t size, std::function<void(result<rec
   });
 }
 
-result<block_ref> block_store_impl::commit_received(chunk_id chunk, job_id job, std::uint64_t records, const digest128& digest) {
+result<block_ref> block_store_impl::commit_received(chunk_id chunk, job_id job, std::uint64_t records,
+                                                    const digest128& digest) {
   section in(*this);
   const auto from = chunks_.at(chunk);
   if (released_.contains(job)) return error{errc::failed_precondition, "job " + to_string(job) + " has ended"};

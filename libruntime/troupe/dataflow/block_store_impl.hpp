@@ -55,7 +55,8 @@ class block_store_impl : public std::enable_shared_from_this<block_store_impl> {
   result<block_ref> publish(owner_id owner, const attempt_key& attempt, chunk_id chunk, partition_index partition,
                             std::uint64_t bytes, std::uint64_t records, const digest128& digest);
   /// The same for a last stage: the bytes belong to the pin alone and are freed with it.
-  result<block_pin> publish_output(owner_id owner, chunk_id chunk, std::uint64_t bytes, std::uint64_t records, const digest128& digest);
+  result<block_pin> publish_output(owner_id owner, chunk_id chunk, std::uint64_t bytes, std::uint64_t records,
+                                   const digest128& digest);
   /// Frees the owner's open chunks and takes its slabs away, but for the one in use if the process lives on.
   void end_task(owner_id owner, bool keeps_slab);
   /// Makes what the attempt published visible.
@@ -129,7 +130,8 @@ class block_store_impl : public std::enable_shared_from_this<block_store_impl> {
   result<chunk_grant> try_grant(use purpose, owner_id owner, std::uint64_t capacity, bool& wait);
   slab_state* acquire_slab(use purpose, std::uint64_t size, error& why, bool& wait);
   bool may_take(use purpose, std::uint64_t tokens) const;
-  void ask(section& in, use purpose, owner_id owner, std::uint64_t capacity, std::function<void(result<chunk_grant>)> callback);
+  void ask(section& in, use purpose, owner_id owner, std::uint64_t capacity,
+           std::function<void(result<chunk_grant>)> callback);
   void serve_waiters(section& in);
   slab_state& trim(const chunk_state& chunk, std::uint64_t bytes);
   void erase_chunk(section& in, chunk_id id, bool keep_bytes);

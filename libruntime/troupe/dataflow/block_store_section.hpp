@@ -6,7 +6,8 @@
 
 namespace troupe::dataflow {
 
-/// Part of block_store_impl's .cpp files only: the mutex, and what must run after it is free (callbacks, which may call back into the store).
+/// Part of block_store_impl's .cpp files only: the mutex, and what must run after it is free (callbacks, which may call
+/// back into the store).
 class block_store_impl::section {
  public:
   explicit section(const block_store_impl& store) : lock_(store.mutex_) {}

@@ -27,7 +27,8 @@ result<std::unique_ptr<spill_file>> spill_file::write(const std::filesystem::pat
   }
   ::close(writer);
   if (failed == ENOSPC || failed == EDQUOT)
-    return error{errc::resource_exhausted, "spill to " + path.string() + ": the disk is full; free some room or give the node more memory"};
+    return error{errc::resource_exhausted,
+                 "spill to " + path.string() + ": the disk is full; free some room or give the node more memory"};
   if (failed != 0) return error::from_errno("spill to", path.string(), failed);
   return file;
 }

@@ -9,12 +9,13 @@
 
 namespace troupe::dataflow {
 
-/// A file of spilled blocks, one after another. Written once by the store's disk thread, then read by anyone with pread or a mapping; removed with its last block and
-/// last reader. Not synced: what it holds can be computed again.
+/// A file of spilled blocks, one after another. Written once by the store's disk thread, then read by anyone with pread
+/// or a mapping; removed with its last block and last reader. Not synced: what it holds can be computed again.
 class spill_file {
  public:
   /// Writes the pieces in order. io_error (or resource_exhausted for a full disk) removes what was begun.
-  static result<std::unique_ptr<spill_file>> write(const std::filesystem::path& path, const std::vector<bytes_view>& pieces);
+  static result<std::unique_ptr<spill_file>> write(const std::filesystem::path& path,
+                                                   const std::vector<bytes_view>& pieces);
   ~spill_file();
   spill_file(const spill_file&) = delete;
   spill_file& operator=(const spill_file&) = delete;

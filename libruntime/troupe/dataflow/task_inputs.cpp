@@ -20,7 +20,8 @@ result<mapping> mapping::of(int fd, std::uint64_t size, bool writable) {
   return made;
 }
 
-mapping::mapping(mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+mapping::mapping(mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 mapping& mapping::operator=(mapping&& other) noexcept {
   if (this != &other) {
@@ -41,7 +42,8 @@ task_inputs::task_inputs(std::map<std::uint64_t, mapping>& slabs, worker_control
 task_inputs::~task_inputs() { guard_mapping(nullptr, 0); }
 
 task_inputs::outcome task_inputs::lost(std::uint32_t item, std::string message, std::optional<block_id> block) {
-  failure_ = attempt_failure{failure_kind::input_lost, std::move(message), std::nullopt, shared(control_.input), item, block};
+  failure_ =
+      attempt_failure{failure_kind::input_lost, std::move(message), std::nullopt, shared(control_.input), item, block};
   return outcome::failed;
 }
 
@@ -92,7 +94,8 @@ task_inputs::outcome task_inputs::open_segment(const segment_item& item, descrip
   share(control_.item, item.item);
   share(control_.input, item.input);
   struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0) return lost(item.item, "segment file " + item.name + " cannot be opened");
+  if (!file || ::fstat(file.get(), &status) != 0)
+    return lost(item.item, "segment file " + item.name + " cannot be opened");
   auto mapped = mapping::of(file.get(), static_cast<std::uint64_t>(status.st_size), false);
   if (!mapped) return lost(item.item, "segment file " + item.name + ": " + mapped.error().message());
   current_ = std::move(*mapped);
@@ -101,7 +104,8 @@ task_inputs::outcome task_inputs::open_segment(const segment_item& item, descrip
   auto view = format::segment_view::of(bytes_view(current_.data(), current_.size()));
   if (!view) return lost(item.item, "segment file " + item.name + ": " + view.error().message());
   if (view->header.segment != segment_id{item.segment})
-    return lost(item.item, "segment file " + item.name + " holds segment " + to_string(view->header.segment) + " instead of " + std::to_string(item.segment));
+    return lost(item.item, "segment file " + item.name + " holds segment " + to_string(view->header.segment) +
+                               " instead of " + std::to_string(item.segment));
   auto cursor = view->cursor(item.from, item.to);
   if (!cursor) return lost(item.item, "segment file " + item.name + ": " + cursor.error().message());
   segment_ = item;
@@ -135,7 +139,8 @@ task_inputs::outcome task_inputs::give_block(const block_item& item, descriptor 
       if (!mapped) return lost(item.item, mapped.error().message(), item.ref.id);
       known = slabs_.emplace(item.slab, std::move(*mapped)).first;
     }
-    if (known == slabs_.end()) return lost(item.item, "the slab of block " + to_string(item.ref.id) + " did not come along", item.ref.id);
+    if (known == slabs_.end())
+      return lost(item.item, "the slab of block " + to_string(item.ref.id) + " did not come along", item.ref.id);
     base = known->second.data();
     size = known->second.size();
   } else {
@@ -151,7 +156,10 @@ task_inputs::outcome task_inputs::give_block(const block_item& item, descriptor 
     return lost(item.item, "block " + to_string(item.ref.id) + " reaches beyond its slab", item.ref.id);
   const bytes_view data(base + item.offset, static_cast<std::size_t>(item.ref.size));
   if (xxh3_128(data) != item.ref.digest)
-    return lost(item.item, "block " + to_string(item.ref.id) + " is damaged: its digest does not fit its " + std::to_string(item.ref.size) + " bytes", item.ref.id);
+    return lost(item.item,
+                "block " + to_string(item.ref.id) + " is damaged: its digest does not fit its " +
+                    std::to_string(item.ref.size) + " bytes",
+                item.ref.id);
   out.data = data.data();
   out.size = data.size();
   out.records = item.ref.records;

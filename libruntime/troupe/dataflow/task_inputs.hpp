@@ -27,8 +27,8 @@ class mapping {
   std::uint64_t size_ = 0;
 };
 
-/// The input of one task, block by block, in the worker: asks the daemon for pages of items, maps them, checks every batch's crc and every block's digest before user code sees it.
-/// Owned by the task runtime, used on the task's thread.
+/// The input of one task, block by block, in the worker: asks the daemon for pages of items, maps them, checks every
+/// batch's crc and every block's digest before user code sees it. Owned by the task runtime, used on the task's thread.
 class task_inputs {
  public:
   using ask_function = std::function<result<std::optional<packet>>()>;  ///< the next page; none: stop

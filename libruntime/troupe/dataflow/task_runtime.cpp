@@ -47,12 +47,16 @@ void install_memory_guard(worker_control& control) {
 struct task_runtime::host_functions {
   static task_runtime& of(void* self) { return *static_cast<task_runtime*>(self); }
   static int next_block(void* self, troupe_block* out) { return of(self).next_block(out); }
-  static int open_chunk(void* self, uint64_t bytes_min, troupe_chunk* out) { return of(self).open_chunk(bytes_min, out); }
+  static int open_chunk(void* self, uint64_t bytes_min, troupe_chunk* out) {
+    return of(self).open_chunk(bytes_min, out);
+  }
   static int publish(void* self, uint32_t partition, const troupe_chunk* chunk, uint64_t bytes, uint64_t records) {
     return of(self).publish(partition, chunk, bytes, records);
   }
   static void log(void* self, const char* text, uint64_t size) { of(self).log(std::string_view(text, size)); }
-  static void count(void* self, const char* name, uint64_t size, int64_t delta) { of(self).count(std::string_view(name, size), delta); }
+  static void count(void* self, const char* name, uint64_t size, int64_t delta) {
+    of(self).count(std::string_view(name, size), delta);
+  }
 };
 
 task_runtime::task_runtime(int channel, worker_control& control, std::function<void(std::string_view)> log)
@@ -117,7 +121,8 @@ int task_runtime::open_chunk(std::uint64_t bytes_min, troupe_chunk* out) {
   open_chunk_state state;
   mapping fresh;
   if (given->with_fd) {
-    if ((*answer)->fds.empty()) return fail({failure_kind::engine, "a slab's descriptor did not come along", {}, 0, {}, {}});
+    if ((*answer)->fds.empty())
+      return fail({failure_kind::engine, "a slab's descriptor did not come along", {}, 0, {}, {}});
     auto mapped = mapping::of((*answer)->fds.front().get(), given->slab_size, true);
     if (!mapped) return fail({failure_kind::engine, mapped.error().message(), {}, 0, {}, {}});
     fresh = std::move(*mapped);
@@ -139,18 +144,27 @@ int task_runtime::open_chunk(std::uint64_t bytes_min, troupe_chunk* out) {
   return 0;
 }
 
-int task_runtime::publish(std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes, std::uint64_t records) {
+int task_runtime::publish(std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes,
+                          std::uint64_t records) {
   if (stopping()) return -1;
   auto open = chunks_.find(chunk->handle);
-  if (open == chunks_.end()) return fail({failure_kind::user_code, "the module published a chunk that it had not opened, or twice", {}, 0, {}, {}});
+  if (open == chunks_.end())
+    return fail(
+        {failure_kind::user_code, "the module published a chunk that it had not opened, or twice", {}, 0, {}, {}});
   if (bytes > open->second.capacity || partition >= order_->partitions)
     return fail({failure_kind::user_code,
-                 "the module published " + std::to_string(bytes) + " bytes of a chunk of " + std::to_string(open->second.capacity) + " to partition " +
-                     std::to_string(partition) + " of " + std::to_string(order_->partitions),
-                 {}, 0, {}, {}});
+                 "the module published " + std::to_string(bytes) + " bytes of a chunk of " +
+                     std::to_string(open->second.capacity) + " to partition " + std::to_string(partition) + " of " +
+                     std::to_string(order_->partitions),
+                 {},
+                 0,
+                 {},
+                 {}});
   const auto digest = xxh3_128(bytes_view(open->second.data, static_cast<std::size_t>(bytes)));
   chunks_.erase(open);
-  auto sent = send_packet(channel_, codec::encode(worker_question{publish_chunk{chunk->handle, partition, bytes, records, digest}}), {}, true);
+  auto sent = send_packet(
+      channel_, codec::encode(worker_question{publish_chunk{chunk->handle, partition, bytes, records, digest}}), {},
+      true);
   if (!sent) return fail({failure_kind::engine, sent.error().message(), {}, 0, {}, {}});
   share(control_.output_records, shared(control_.output_records) + records);
   share(control_.output_bytes, shared(control_.output_bytes) + bytes);
@@ -172,7 +186,8 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   inputs_.emplace(read_slabs_, control_, [this] { return ask_or_stop(need_inputs{}); });
 
   std::vector<troupe_parameter> parameters;
-  for (const auto& [name, value] : order.parameters) parameters.push_back({name.data(), name.size(), value.data(), value.size()});
+  for (const auto& [name, value] : order.parameters)
+    parameters.push_back({name.data(), name.size(), value.data(), value.size()});
   troupe_task task{};
   task.size = sizeof task;
   task.stage = order.key.stage.value;
@@ -196,14 +211,21 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   troupe_failure failure{};
 
   if (order.key.stage.value >= job.stage_count) {
-    fail({failure_kind::engine, "the module's job has " + std::to_string(job.stage_count) + " stages, and stage " + to_string(order.key.stage) + " was asked for", {}, 0, {}, {}});
+    fail({failure_kind::engine,
+          "the module's job has " + std::to_string(job.stage_count) + " stages, and stage " +
+              to_string(order.key.stage) + " was asked for",
+          {},
+          0,
+          {},
+          {}});
   } else if (run_stage(job.stages[order.key.stage.value], task, host, failure) != 0) {
     failure.message[sizeof failure.message - 1] = '\0';
     attempt_failure of_module{failure_kind::user_code, failure.message, {}, shared(control_.input), {}, {}};
     if (failure.has_offset != 0) of_module.offset = failure.offset;
     if (shared(control_.memory_out) != 0) {
       of_module.kind = failure_kind::memory_limit;
-      of_module.message = "ran out of memory: the limit of a task is " + format_bytes(order.memory_bytes) + " (" + of_module.message + ")";
+      of_module.message = "ran out of memory: the limit of a task is " + format_bytes(order.memory_bytes) + " (" +
+                          of_module.message + ")";
     }
     fail(std::move(of_module));
   } else if (stopping()) {

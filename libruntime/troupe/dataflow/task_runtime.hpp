@@ -10,17 +10,19 @@
 
 namespace troupe::dataflow {
 
-/// Runs the stages of a module in a worker process: everything behind troupe_host. Lives as long as the process (mappings of slabs are kept from task to task); run() is called
-/// for one task at a time, each time on one thread.
+/// Runs the stages of a module in a worker process: everything behind troupe_host. Lives as long as the process
+/// (mappings of slabs are kept from task to task); run() is called for one task at a time, each time on one thread.
 class task_runtime {
  public:
-  /// `channel`: the socket to the daemon, not owned. `log` is called on the task's thread with a line that is at most 4 KiB.
+  /// `channel`: the socket to the daemon, not owned. `log` is called on the task's thread with a line that is at most 4
+  /// KiB.
   task_runtime(int channel, worker_control& control, std::function<void(std::string_view)> log);
   ~task_runtime();
   task_runtime(const task_runtime&) = delete;
   task_runtime& operator=(const task_runtime&) = delete;
 
-  /// Runs the stage that the order names. Returns when the module has returned and the daemon has taken note of everything that was published.
+  /// Runs the stage that the order names. Returns when the module has returned and the daemon has taken note of
+  /// everything that was published.
   task_outcome run(const troupe_job& job, const task_order& order);
 
  private:
@@ -47,7 +49,8 @@ class task_runtime {
   const std::function<void(std::string_view)> log_;
   std::map<std::uint64_t, mapping> read_slabs_;
   std::map<std::uint64_t, mapping> write_slabs_;
-  std::uint64_t write_slab_kept_ = 0;  ///< the last one: the daemon expects this one to be kept after a task, and no other
+  std::uint64_t write_slab_kept_ =
+      0;  ///< the last one: the daemon expects this one to be kept after a task, and no other
 
   // Of the task that runs
   const task_order* order_ = nullptr;

@@ -9,7 +9,8 @@ namespace troupe::dataflow {
 
 result<void> send_packet(int socket, bytes_view data, std::span<const int> fds, bool block) {
   if (data.size() > packet_bytes_max || fds.size() > inputs_per_page_max)
-    return error{errc::internal, "a packet of " + std::to_string(data.size()) + " bytes and " + std::to_string(fds.size()) + " descriptors is too large"};
+    return error{errc::internal, "a packet of " + std::to_string(data.size()) + " bytes and " +
+                                     std::to_string(fds.size()) + " descriptors is too large"};
   iovec part{const_cast<char*>(data.data()), data.size()};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * inputs_per_page_max)] = {};
   msghdr message{};
@@ -28,7 +29,8 @@ result<void> send_packet(int socket, bytes_view data, std::span<const int> fds, 
     if (::sendmsg(socket, &message, MSG_NOSIGNAL | (block ? 0 : MSG_DONTWAIT)) >= 0) return ok();
     if (errno == EINTR) continue;
     if (errno == EAGAIN) return error{errc::unavailable, "the worker does not read its socket"};
-    if (errno == EPIPE || errno == ECONNRESET) return error{errc::unavailable, "the other side of a worker's socket is gone"};
+    if (errno == EPIPE || errno == ECONNRESET)
+      return error{errc::unavailable, "the other side of a worker's socket is gone"};
     return error::from_errno("sendmsg", "worker socket", errno);
   }
 }
@@ -63,7 +65,8 @@ result<packet> receive_packet(int socket, bool block) {
       got.fds.emplace_back(fd);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return error{errc::corrupted, "a packet of a worker's socket is cut off"};
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    return error{errc::corrupted, "a packet of a worker's socket is cut off"};
   got.data.resize(static_cast<std::size_t>(n));
   got.closed = n == 0;
   return got;

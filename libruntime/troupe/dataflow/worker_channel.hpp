@@ -10,8 +10,9 @@
 #include <variant>
 #include <vector>
 
-/// Between the task thread of a worker and the pool of its daemon: packets over a SOCK_SEQPACKET socketpair (fd 4 of the worker), which carries descriptors as well. The worker asks, at most
-/// one question at a time; the daemon answers. Orders (run, cancel, log lines, the end) go over CAF (fd 3), see actors/dataflow/worker_messages.hpp.
+/// Between the task thread of a worker and the pool of its daemon: packets over a SOCK_SEQPACKET socketpair (fd 4 of
+/// the worker), which carries descriptors as well. The worker asks, at most one question at a time; the daemon answers.
+/// Orders (run, cancel, log lines, the end) go over CAF (fd 3), see actors/dataflow/worker_messages.hpp.
 namespace troupe::dataflow {
 
 // Worker to daemon
@@ -85,7 +86,8 @@ struct block_item {
   bool with_fd = false;
   bool transient = false;  ///< do not keep the mapping
 };
-BOOST_DESCRIBE_STRUCT(block_item, (), (item, ref, slab, file_size, offset, first_offset, input, format, with_fd, transient))
+BOOST_DESCRIBE_STRUCT(block_item, (),
+                      (item, ref, slab, file_size, offset, first_offset, input, format, with_fd, transient))
 
 struct inputs_given {
   std::vector<std::variant<segment_item, block_item>> items;  ///< at most 32; empty: the input is at its end
@@ -115,7 +117,9 @@ struct task_order {
   std::int64_t now_unix_ms = 0;
   std::uint64_t memory_bytes = 0;
 };
-BOOST_DESCRIBE_STRUCT(task_order, (), (key, module_path, module_hash, job_name, parameters, partitions, seed, now_unix_ms, memory_bytes))
+BOOST_DESCRIBE_STRUCT(task_order, (),
+                      (key, module_path, module_hash, job_name, parameters, partitions, seed, now_unix_ms,
+                       memory_bytes))
 
 /// How a task ended, as the worker says.
 struct task_outcome {
@@ -136,7 +140,8 @@ struct packet {
   bool closed = false;  ///< the other side is gone
 };
 
-/// Sends one packet with copies of `fds` (at most inputs_per_page_max). unavailable: the other side is gone, or (not blocking) does not read.
+/// Sends one packet with copies of `fds` (at most inputs_per_page_max). unavailable: the other side is gone, or (not
+/// blocking) does not read.
 result<void> send_packet(int socket, bytes_view data, std::span<const int> fds, bool block);
 /// Receives one packet. Not blocking and nothing there: an empty packet that is not closed.
 result<packet> receive_packet(int socket, bool block);
