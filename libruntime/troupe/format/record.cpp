@@ -112,15 +112,16 @@ result<bool> record_reader::next(bytes_view& out) {
 result<void> check_record(const schema& s, bytes_view record) {
   const char* at = record.data();
   const char* end = at + record.size();
+  const auto refuse = [&](std::string_view what) {
+    return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: " + std::string(what)};
+  };
   for (std::size_t i = 0; i < s.fields.size(); ++i) {
     if (at == end && std::all_of(s.fields.begin() + static_cast<std::ptrdiff_t>(i), s.fields.end(),
                                  [](const field& f) { return f.type == field_type::optional; }))
       return ok();
-    if (!skip_value(s.fields[i], at, end))
-      return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: field " + s.fields[i].name +
-                                        " does not decode"};
+    if (!skip_value(s.fields[i], at, end)) return refuse("field " + s.fields[i].name + " does not decode");
   }
-  return ok();
+  return at == end ? ok() : result<void>(refuse("something follows its last field"));
 }
 
 void append_record(bytes& out, bytes_view fields) {

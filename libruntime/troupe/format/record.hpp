@@ -45,8 +45,8 @@ class record_reader {
   const char* end_;
 };
 
-/// Checks one record (the bytes after its length) against a schema: lengths, ranges, booleans. Bytes after the last
-/// field of the schema are allowed: a newer writer's optional fields. The schema has passed check_schema.
+/// Checks one record (the bytes after its length) against a schema: lengths, ranges, booleans, and that nothing follows
+/// the last field. The schema has passed check_schema.
 result<void> check_record(const schema& s, bytes_view record);
 
 /// Appends a varint length and the bytes: a record of format bytes, or a record whose fields are encoded already.

@@ -251,6 +251,10 @@ result<void> record_text::append_value(bytes& out, bytes_view record) const {
   const char* end = at + record.size();
   const auto& fields = root_->children;
   const bool json = text_ == text_format::json;
+  const auto refuse = [&](std::string_view what) {
+    out.resize(size_before);
+    return error{errc::corrupted, "record of " + std::to_string(record.size()) + " bytes: " + std::string(what)};
+  };
   if (json) out.push_back('{');
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const auto& field = fields[i];
@@ -264,11 +268,10 @@ result<void> record_text::append_value(bytes& out, bytes_view record) const {
       if (text_ == text_format::tsv) out.append("\\N");
       continue;
     }
-    if (json ? append_json(field, at, end, out) : append_cell(field, at, end, out, text_)) continue;
-    out.resize(size_before);
-    return error{errc::corrupted,
-                 "record of " + std::to_string(record.size()) + " bytes: field " + field.name + " does not decode"};
+    if (!(json ? append_json(field, at, end, out) : append_cell(field, at, end, out, text_)))
+      return refuse("field " + field.name + " does not decode");
   }
+  if (at != end) return refuse("something follows its last field");
   if (json) out.push_back('}');
   return ok();
 }

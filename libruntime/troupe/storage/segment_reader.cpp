@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <string>
+#include <troupe/base/limits.hpp>
 #include <troupe/storage/segment_reader.hpp>
 #include <utility>
 
 namespace troupe::storage {
 namespace {
 
-/// How much verify and read_batches fetch by one pread: a few batches, and still inside the second-level cache.
-constexpr std::size_t read_ahead_bytes = 1 << 20;
+/// How much one pread fetches: a batch of usual size and a little, for a caller may well stop after the first.
+constexpr std::size_t read_ahead_bytes = limits::batch_bytes + (64 << 10);
 
 }  // namespace
 

@@ -113,7 +113,7 @@ TEST_CASE("read_batches gives batches that begin in the range, whatever the buff
   auto writer = store.create(id, info_of());
   REQUIRE_OK(writer);
   std::vector<std::uint64_t> positions;
-  for (const std::size_t size : {10u, 700'000u, 400'000u, 3'000'000u, 1u, 1u, 1'048'504u, 500u}) {
+  for (const std::size_t size : {10u, 327'000u, 400'000u, 3'000'000u, 1u, 1u, 327'608u, 327'580u, 50u, 500u}) {
     positions.push_back(writer->file_bytes());
     REQUIRE_OK(writer->append(bytes(size, 'y'), 1));
   }
