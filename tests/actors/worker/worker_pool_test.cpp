@@ -99,11 +99,12 @@ TEST_CASE("output beyond the budget is spilled and a task on another worker read
 
 TEST_CASE("tasks wait for a worker, and idle workers of another module give way") {
   node n(2);
+  const auto input = n.ten_lines();
   std::vector<std::shared_ptr<listener>> all;
   for (std::uint32_t i = 0; i < 12; ++i) {
     auto a = n.assignment("copy", i);
     a.module_hash = "module " + std::to_string(i % 3);
-    a.inputs.push_back(n.ten_lines());
+    a.inputs.push_back(input);
     all.push_back(n.run(a));
   }
   std::set<std::uint32_t> pids;
