@@ -227,6 +227,17 @@ struct tree_page {
 };
 BOOST_DESCRIBE_STRUCT(tree_page, (), (entries, more))
 
+/// Supervisor → every node, for their journals: something was lost, or was taken over. At most 20 a second for one job;
+/// the rest is counted.
+struct happening {
+  message::sender sender;
+  std::string kind;  ///< of the event: «attempt_lost»
+  std::string node;  ///< name of the member that it is about
+  std::string text;
+  std::map<std::string, std::string> fields;
+};
+BOOST_DESCRIBE_STRUCT(happening, (), (sender, kind, node, text, fields))
+
 }  // namespace troupe::message
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_cluster, first_custom_type_id + 100)
@@ -247,4 +258,5 @@ CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::job_log_query))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::job_log_page))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::tree_query))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::tree_page))
+CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::happening))
 CAF_END_TYPE_ID_BLOCK(troupe_cluster)

@@ -1,0 +1,76 @@
+#include <actors/monitoring/metadata_events.hpp>
+
+namespace troupe::actors {
+
+namespace {
+
+message::happening of(std::string kind, std::string node, std::string text) {
+  return {{}, std::move(kind), std::move(node), std::move(text), {}};
+}
+
+std::optional<message::happening> member_changed(const metadata::set_member_state& c, const metadata::state& s) {
+  const auto* m = s.find_member(c.id);
+  if (m == nullptr) return std::nullopt;
+  const auto why = c.reason.empty() ? std::string() : ": " + c.reason;
+  switch (c.state) {
+    case metadata::member_state::alive:
+      return of("member_alive", m->name, m->name + " is heard again");
+    case metadata::member_state::suspect:
+      return of("member_suspect", m->name, m->name + " may be lost" + why);
+    case metadata::member_state::dead:
+      return of("member_lost", m->name, m->name + " is lost" + why + "; its tasks go elsewhere");
+    case metadata::member_state::left:
+      return of("member_left", m->name, m->name + " has left" + why);
+  }
+  return std::nullopt;
+}
+
+std::optional<message::happening> job_ended(job_id id, const metadata::state& s) {
+  const auto* j = s.find_job(id);
+  if (j == nullptr || s.running_jobs().contains(id)) return std::nullopt;
+  const auto name = "job " + to_string(id) + " (" + j->name + ") ";
+  auto h = of("job_finished", "", {});
+  h.fields.emplace("job", to_string(id));
+  switch (j->state) {
+    case metadata::job_state::succeeded:
+      h.text = name + "is done: " + j->output_name + " has " + std::to_string(j->output_records) + " records";
+      if (j->lost_attempts > 0)
+        h.text += "; " + std::to_string(j->lost_attempts) + " of its " + std::to_string(j->attempts) +
+                  " attempts were lost and done again";
+      break;
+    case metadata::job_state::failed:
+      h.kind = "job_failed";
+      h.text = name + "failed: " + (j->error ? j->error->message : std::string("for an unknown reason"));
+      if (j->error) h.node = j->error->node;
+      break;
+    default:
+      h.kind = "job_cancelled";
+      h.text = name + "was cancelled";
+      break;
+  }
+  return h;
+}
+
+}  // namespace
+
+std::optional<message::happening> describe_change(const metadata::command& what,
+                                                  const result<metadata::response>& answer, const metadata::state& s) {
+  if (!answer) return std::nullopt;
+  if (const auto* c = std::get_if<metadata::register_member>(&what)) {
+    const auto* m = s.find_member(c->who.id);
+    if (m == nullptr) return std::nullopt;
+    return of("member_joined", m->name,
+              m->name + (m->incarnation.value > 1 ? " is back" : " has joined") + " at " + m->address);
+  }
+  if (const auto* c = std::get_if<metadata::set_member_state>(&what)) return member_changed(*c, s);
+  if (const auto* c = std::get_if<metadata::create_job>(&what)) {
+    auto h = of("job_accepted", "", "job " + to_string(answer->job) + " (" + c->job_name + ") was accepted");
+    h.fields.emplace("job", to_string(answer->job));
+    return h;
+  }
+  if (const auto* c = std::get_if<metadata::finish_job>(&what)) return job_ended(c->job, s);
+  if (const auto* c = std::get_if<metadata::cancel_job>(&what)) return job_ended(c->job, s);
+  return std::nullopt;
+}
+
+}  // namespace troupe::actors

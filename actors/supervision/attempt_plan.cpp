@@ -1,0 +1,80 @@
+#include <actors/supervision/attempt_plan.hpp>
+#include <algorithm>
+#include <troupe/base/bytes.hpp>
+
+namespace troupe::actors {
+
+namespace {
+
+/// Of one task: the same in every attempt, so that user code's randomness is, too.
+std::uint64_t seed_of(std::uint64_t job_seed, const scheduling::attempt_ref& what) {
+  bytes material;
+  append_le(material, job_seed);
+  append_le(material, what.stage.value);
+  append_le(material, what.task.value);
+  return xxh3_64(material);
+}
+
+error impossible(const scheduling::attempt_ref& what, const std::string& why) {
+  return error{errc::internal, scheduling::task_name(what.stage, what.task) + " cannot be planned: " + why};
+}
+
+}  // namespace
+
+result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, member_id self, job_id id,
+                                                 epoch supervisor_epoch, const scheduling::attempt_ref& what,
+                                                 const std::vector<member_id>& replicas,
+                                                 std::optional<metadata::split_table>& splits) {
+  const auto* job = state.find_job(id);
+  if (job == nullptr || job->supervisor_epoch < supervisor_epoch) return std::optional<attempt_plan>{};
+  if (!state.running_jobs().contains(id) || job->supervisor_epoch > supervisor_epoch)
+    return error{errc::cancelled, "job " + to_string(id) + " has ended, or has another supervisor"};
+  if (what.stage.value >= job->description.stages) return impossible(what, "the job has no such stage");
+  const bool last = what.stage.value + 1 == job->description.stages;
+
+  attempt_plan plan;
+  auto& a = plan.assignment;
+  a.key = key_of(id, what);
+  a.module_hash = job->module_hash;
+  a.job_name = job->name;
+  a.parameters = job->parameters;
+  a.partitions = last ? 1 : job->plan.partitions;
+  a.seed = seed_of(job->plan.seed, what);
+  a.now_unix_ms = job->created_at_unix_ms;
+  a.last_stage = last;
+  const auto* module = state.find_module(job->module_hash);
+  if (module == nullptr) return impossible(what, "module " + job->module + " is gone");
+  plan.module_holders = module->holders;
+
+  if (what.stage.value == 0) {
+    if (!splits) {
+      TROUPE_TRY(splits, metadata::split_table::make(state, *job));
+    }
+    if (what.task.value >= splits->size()) return impossible(what, "the job has no such task");
+    plan.split = splits->at(what.task);
+    const auto* segment = state.find_segment(plan.split->segment);
+    const auto* dataset = state.find_dataset(plan.split->dataset);
+    if (segment == nullptr || dataset == nullptr) return impossible(what, "its input is gone");
+    plan.segment = *segment;
+    plan.input_format = dataset->format;
+    plan.has_local_copy = std::find(segment->holders.begin(), segment->holders.end(), self) != segment->holders.end();
+  } else {
+    const auto& committed = job->stages[what.stage.value - 1].committed;
+    if (committed.size() < job->plan.map_tasks) return std::optional<attempt_plan>{};
+    for (const auto& [task, commit] : committed)
+      plan.sources.push_back({commit.where, {id, stage_index(what.stage.value - 1), task, commit.attempt}});
+  }
+  if (last) {
+    auto& out = plan.output.emplace();
+    out.segment = segment_id(job->first_segment.value + std::uint64_t{what.task.value} * metadata::attempts_per_task +
+                             what.attempt.value - 1);
+    out.dataset = job->output;
+    out.partition = partition_index(what.task.value);
+    out.format = job->description.output_format;
+    out.replicas = replicas;
+    out.replicas.insert(out.replicas.begin(), self);
+  }
+  return std::optional<attempt_plan>(std::move(plan));
+}
+
+}  // namespace troupe::actors
