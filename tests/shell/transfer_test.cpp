@@ -1,0 +1,130 @@
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <shell/commands/export_target.hpp>
+#include <shell/commands/import_source.hpp>
+#include <shell/interrupts.hpp>
+#include <support/catch.hpp>
+#include <troupe/base/random.hpp>
+
+using namespace troupe;
+using namespace troupe::shell;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct folder {
+  fs::path path = fs::temp_directory_path() / ("troupe-shell-" + random_hex(6));
+  folder() {
+    fs::create_directory(path);
+    interrupts::install();
+  }
+  ~folder() { fs::remove_all(path); }
+  std::string file(const std::string& name, const std::string& content) const {
+    std::ofstream(path / name, std::ios::binary) << content;
+    return (path / name).string();
+  }
+  std::string read(const std::string& name) const {
+    std::ifstream in(path / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator())); }
+};
+
+std::string all_of(import_source& source, std::size_t piece) {
+  std::string out, buffer(piece, 0);
+  for (;;) {
+    const auto got = source.read_some(buffer);
+    REQUIRE_OK(got);
+    if (*got == 0) return out;
+    out.append(buffer, 0, *got);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("files follow each other, and no two records run together") {
+  const folder f;
+  const std::vector<std::string> files{f.file("a", "1\n2"), f.file("empty", ""), f.file("b", "3\n"), f.file("c", "4")};
+  for (const std::size_t piece : {1u, 3u, 100u}) {
+    auto source = import_source::open(files, true);
+    REQUIRE(source);
+    CHECK(source->bytes_total() == 8u);
+    CHECK(all_of(*source, piece) == "1\n2\n3\n4");
+  }
+  auto raw = import_source::open(files, false);
+  REQUIRE(raw);
+  CHECK(raw->bytes_total() == 7u);
+  CHECK(all_of(*raw, 100) == "1\n23\n4");
+}
+
+TEST_CASE("an unreadable source is refused before anything is sent") {
+  const folder f;
+  const auto good = f.file("a", "1\n");
+  const auto missing = import_source::open({good, (f.path / "none").string()}, true);
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().message.find("none: No such file or directory") != std::string::npos);
+  const auto directory = import_source::open({f.path.string()}, true);
+  REQUIRE_FALSE(directory);
+  CHECK(directory.error().message.find("is a directory") != std::string::npos);
+  CHECK(import_source::open({"-", "-"}, true).error().status == status::usage);
+}
+
+TEST_CASE("a file that shrinks is an error, one that grows is imported as it was") {
+  const folder f;
+  const auto name = f.file("a", "0123456789\n");
+  auto source = import_source::open({name}, true);
+  REQUIRE(source);
+  std::ofstream(name, std::ios::app) << "more\n";
+  CHECK(all_of(*source, 4) == "0123456789\n");
+  auto again = import_source::open({name}, true);
+  REQUIRE(again);
+  fs::resize_file(name, 3);
+  std::string buffer(100, 0);
+  REQUIRE_OK(again->read_some(buffer));
+  const auto short_read = again->read_some(buffer);
+  REQUIRE_FALSE(short_read);
+  CHECK(short_read.error().message().find("became shorter") != std::string::npos);
+}
+
+TEST_CASE("files of /proc, whose size is said to be 0, are read") {
+  auto source = import_source::open({"/proc/self/status"}, true);
+  REQUIRE(source);
+  CHECK_FALSE(source->bytes_total());
+  CHECK(all_of(*source, 4096).find("Pid:") != std::string::npos);
+}
+
+TEST_CASE("an exported file appears whole or not at all") {
+  const folder f;
+  const auto path = (f.path / "out.tsv").string();
+  {
+    auto target = export_target::open(path);
+    REQUIRE(target);
+    REQUIRE_OK(target->write("half"));
+    CHECK_FALSE(fs::exists(path));
+  }
+  CHECK(f.entries() == 0);
+  f.file("out.tsv", "old");
+  {
+    auto target = export_target::open(path);
+    REQUIRE(target);
+    REQUIRE_OK(target->write("new "));
+    CHECK(f.read("out.tsv") == "old");
+    REQUIRE_OK(target->write("text"));
+    REQUIRE_OK(target->finish());
+    CHECK(target->bytes() == 8);
+  }
+  CHECK(f.read("out.tsv") == "new text");
+  CHECK(f.entries() == 1);
+  CHECK_FALSE(export_target::open(f.path.string()));
+  CHECK_FALSE(export_target::open((f.path / "no" / "such").string()));
+}
+
+TEST_CASE("a full device is an error") {
+  auto target = export_target::open("/dev/full");
+  REQUIRE(target);
+  const auto written = target->write("x");
+  REQUIRE_FALSE(written);
+  CHECK(written.error().code() == errc::resource_exhausted);
+}
