@@ -85,6 +85,7 @@ result<std::size_t> import_source::read_some(std::span<char> out) {
     if (lines_ && last_ != '\n' && current_ < files_.size()) {
       last_ = '\n';
       out[0] = '\n';
+      ++bytes_read_;
       return std::size_t{1};
     }
   }
