@@ -93,19 +93,17 @@ result<child_result> run_child(const child_request& request) {
 
   child_result out;
   const auto ended = read_all(from.get(), out.output, request.output_bytes_max, deadline, program);
-  out.timed_out = ended && !*ended;
   // Closing its output is not ending: it gets what is left of its time, then it is killed.
-  for (bool killed = false;;) {
-    if (!killed && (!ended || std::chrono::steady_clock::now() >= deadline)) {
-      out.timed_out = ended.has_value();
-      ::kill(pid, SIGKILL);
-      killed = true;
-    }
-    const auto reaped = ::waitpid(pid, &out.status, killed || out.timed_out ? 0 : WNOHANG);
+  bool kill_now = !ended || !*ended;
+  for (;;) {
+    kill_now = kill_now || std::chrono::steady_clock::now() >= deadline;
+    if (kill_now) ::kill(pid, SIGKILL);
+    const auto reaped = ::waitpid(pid, &out.status, kill_now ? 0 : WNOHANG);
     if (reaped == pid) break;
     if (reaped < 0 && errno != EINTR) return error::from_errno("wait for", program, errno);
     if (reaped == 0) ::poll(nullptr, 0, 1);
   }
+  out.timed_out = kill_now && ended.has_value();
   if (!ended) return ended.error();
   return out;
 }

@@ -82,7 +82,15 @@ class emitter {
     } else {
       put_long(next.key, &value);
     }
+    __builtin_prefetch(slots_ + (std::uint64_t{next.key.tag()} >> shift_) * slot_bytes_, 1);
     ++count_;
+  }
+
+  /// The engine's: where a table has the slots that the queue's keys will need.
+  void prefetch_in(const void* slots, std::uint32_t shift, std::size_t slot_bytes) noexcept {
+    slots_ = static_cast<const char*>(slots);
+    shift_ = shift;
+    slot_bytes_ = slot_bytes;
   }
 
   /// The engine's: everything emitted so far goes on.
@@ -120,6 +128,9 @@ class emitter {
   void* self_;
   drain_function drain_;
   std::size_t count_ = 0;
+  const char* slots_ = reinterpret_cast<const char*>(this);  ///< without a table: a place that is in the cache anyway
+  std::size_t slot_bytes_ = 0;
+  std::uint32_t shift_ = 32;
   sdk::stash stash_;
   std::string scratch_;
   std::array<pair, queue_pairs> queue_;

@@ -45,18 +45,21 @@ class fold_table {
   [[nodiscard]] std::uint64_t size() const noexcept { return order_.size(); }
   [[nodiscard]] std::uint64_t long_key_bytes() const noexcept { return keys_.used(); }
 
+  /// Where slots are and how a tag becomes one of them: slots + (tag >> shift) * slot_bytes. Changes when the table grows.
+  struct place {
+    const void* slots;
+    std::uint32_t shift;
+  };
+  [[nodiscard]] place where() const noexcept { return {slots_, shift_}; }
   void prefetch(std::uint32_t tag) const noexcept { __builtin_prefetch(&slots_[tag >> shift_], 1); }
 
   /// The slot of a key, or the empty one where it belongs.
-  [[nodiscard]] slot& find(const packed_key& key) noexcept {
-    for (std::uint64_t i = key.tag >> shift_;; i = (i + 1) & mask_) {
-      slot& s = slots_[i];
-      if (s.key.a == key.a && s.key.b == key.b && same_size_and_tag(s.key, key)) [[likely]] return s;  // short keys; an empty slot has no size
-      if (s.key.size_next == 0) return s;
-      if (!key.is_short() && same_size_and_tag(s.key, key) && s.key.b == key.b && s.key.view() == key.view()) return s;
-    }
+  [[nodiscard, gnu::always_inline]] slot& find(const packed_key& key) noexcept {
+    slot& first = slots_[key.tag() >> shift_];
+    if (first.key.a == key.a && first.key.b == key.b && first.key.meta == key.meta) [[likely]] return first;  // short keys, mostly
+    return find_further(key);
   }
-  static bool is_empty(const slot& s) noexcept { return s.key.size_next == 0; }
+  static bool is_empty(const slot& s) noexcept { return s.key.is_none(); }
 
   /// Whether one more key fits; if not, write out and clear.
   [[nodiscard]] bool has_room(const packed_key& key) const noexcept {
@@ -77,6 +80,9 @@ class fold_table {
     order_.push_back(static_cast<std::uint32_t>(at - slots_));
     return *at;
   }
+
+  /// The entry whose key came as the i-th, from 0.
+  [[nodiscard]] const slot& entry(std::size_t i) const noexcept { return slots_[order_[i]]; }
 
   /// Calls f(slot) for every entry, first come first.
   template <class F>
@@ -104,14 +110,16 @@ class fold_table {
 
  private:
   static constexpr std::uint64_t slots_min = 1024;
-  static constexpr std::uint64_t slots_at_start = std::uint64_t{1} << 15;
+  static constexpr std::uint64_t slots_at_start = std::uint64_t{1} << 16;
 
-  static bool same_size_and_tag(const packed_key& x, const packed_key& y) noexcept {
-    return std::bit_cast<std::uint64_t>(tag_and_size{x.tag, x.size_next}) == std::bit_cast<std::uint64_t>(tag_and_size{y.tag, y.size_next});
+  [[nodiscard, gnu::noinline]] slot& find_further(const packed_key& key) noexcept {
+    for (std::uint64_t i = key.tag() >> shift_;; i = (i + 1) & mask_) {
+      slot& s = slots_[i];
+      if (s.key.is_none()) return s;
+      if (s.key.meta != key.meta || s.key.b != key.b) continue;
+      if (s.key.a == key.a || (!key.is_short() && s.key.view() == key.view())) return s;
+    }
   }
-  struct tag_and_size {
-    std::uint32_t tag, size_next;
-  };
 
   void allocate(std::uint64_t capacity) {
     order_.reserve(capacity / 2);
@@ -132,8 +140,8 @@ class fold_table {
     use(std::move(larger), capacity_ * 2);
     for (auto& i : order_) {
       slot& s = from[i];
-      std::uint64_t to = s.key.tag >> shift_;
-      while (slots_[to].key.size_next != 0) to = (to + 1) & mask_;
+      std::uint64_t to = s.key.tag() >> shift_;
+      while (!slots_[to].key.is_none()) to = (to + 1) & mask_;
       slots_[to].key = s.key;
       std::construct_at(&slots_[to].accumulator, std::move(s.accumulator));
       std::destroy_at(&s.accumulator);

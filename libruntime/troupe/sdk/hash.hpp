@@ -78,7 +78,7 @@ inline std::uint64_t hash_long(const char* data, std::size_t size) noexcept {
   return hash_final(load_le<std::uint64_t>(last) ^ state, load_le<std::uint64_t>(last + 8), size);
 }
 
-/// Example: hash_key("") == 0x… is pinned in tests/unit/sdk/hash_test.cpp, with others.
+/// Example: hash_key("troupe") == 0x0da07e861d68719e; tests/unit/sdk/hash_test.cpp pins more.
 inline std::uint64_t hash_key(bytes_view key) noexcept {
   if (key.size() > short_key_bytes) return hash_long(key.data(), key.size());
   std::uint64_t a = 0, b = 0;
@@ -86,18 +86,17 @@ inline std::uint64_t hash_key(bytes_view key) noexcept {
   return hash_final(a, b, key.size());
 }
 
-/// The partition of a key whose hash's upper half is `tag`.
-inline std::uint32_t partition_of(std::uint32_t tag, std::uint32_t partitions) noexcept { return tag % partitions; }
-
 /// A key as tables and queues hold it. Up to 16 bytes: themselves in a and b. Longer: a is where they are, b is their whole hash.
 struct packed_key {
   std::uint64_t a;
   std::uint64_t b;
-  std::uint32_t tag;        ///< upper half of the hash
-  std::uint32_t size_next;  ///< size + 1; 0 is an empty slot
+  std::uint64_t meta;  ///< upper half: that of the hash; lower half: size + 1; 0 is an empty slot
 
-  [[nodiscard]] std::size_t size() const noexcept { return size_next - 1; }
-  [[nodiscard]] bool is_short() const noexcept { return size_next <= short_key_bytes + 1; }
+  /// The half of the hash that chooses slot and partition.
+  [[nodiscard]] std::uint32_t tag() const noexcept { return static_cast<std::uint32_t>(meta >> 32); }
+  [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::uint32_t>(meta) - 1; }
+  [[nodiscard]] bool is_short() const noexcept { return static_cast<std::uint32_t>(meta) <= short_key_bytes + 1; }
+  [[nodiscard]] bool is_none() const noexcept { return meta == 0; }
   /// Valid as long as this object, or as what `a` points to.
   [[nodiscard]] bytes_view view() const noexcept {
     return {is_short() ? reinterpret_cast<const char*>(this) : reinterpret_cast<const char*>(a), size()};
@@ -119,8 +118,22 @@ inline void pack_key(bytes_view key, packed_key& out) noexcept {
     out.a = reinterpret_cast<std::uint64_t>(key.data());
     out.b = hash;
   }
-  out.tag = static_cast<std::uint32_t>(hash >> 32);
-  out.size_next = static_cast<std::uint32_t>(key.size() + 1);
+  out.meta = (hash & 0xffffffff00000000) | static_cast<std::uint32_t>(key.size() + 1);
 }
+
+/// tag % partitions without a division (Lemire, Kaser, Kurz: Faster Remainder by Direct Computation, 2019, section 3).
+class partitioner {
+ public:
+  explicit partitioner(std::uint32_t partitions) noexcept
+      : partitions_(partitions == 0 ? 1 : partitions), reciprocal_(~std::uint64_t{0} / partitions_ + 1) {}
+  [[nodiscard]] std::uint32_t operator()(std::uint32_t tag) const noexcept {
+    return static_cast<std::uint32_t>(static_cast<uint128>(reciprocal_ * tag) * partitions_ >> 64);
+  }
+  [[nodiscard]] std::uint32_t partitions() const noexcept { return partitions_; }
+
+ private:
+  std::uint32_t partitions_;
+  std::uint64_t reciprocal_;
+};
 
 }  // namespace troupe::sdk

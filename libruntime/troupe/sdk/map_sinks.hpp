@@ -51,6 +51,22 @@ char* put_entry(char* at, bytes_view key, const Accumulator& accumulator) {
   return encode_field(at + key.size(), accumulator);
 }
 
+/// One partition's share of what is written out: entries [begin, begin + count) of those in order.
+struct extent {
+  std::size_t begin = 0;
+  std::size_t count = 0;
+  std::uint64_t bytes = 0;
+};
+/// From counts to begins; counts are 0 afterwards, to be counted up again while entries are placed.
+inline void arrange(std::vector<extent>& parts) noexcept {
+  std::size_t begin = 0;
+  for (auto& part : parts) {
+    part.begin = begin;
+    begin += part.count;
+    part.count = 0;
+  }
+}
+
 /// Folds one pair into a table that has room or is made to have some.
 template <class Table, class Folder, class MakeRoom, class Merge>
 [[gnu::always_inline]] inline void fold_into(Table& table, Folder& folder, const packed_key& key, MakeRoom&& make_room, Merge&& merge) {
@@ -75,8 +91,9 @@ class fold_sink {
   using slot = typename fold_table<accumulator>::slot;
 
   fold_sink(const troupe_task& task, host_port& port, const parameters& given, context& user)
-      : port_(port), partitions_(std::max<std::uint32_t>(task.partitions, 1)), emitter_(this, &fold_sink::take) {
+      : port_(port), partition_(task.partitions), emitter_(this, &fold_sink::take) {
     table_->limit(task.memory_bytes);
+    show_table();
     if constexpr (requires { folder_.start(given, user); }) folder_.start(given, user);
   }
   emitter_type& emitter() noexcept { return emitter_; }
@@ -90,11 +107,8 @@ class fold_sink {
   static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) { static_cast<fold_sink*>(self)->take(pairs, count); }
 
   void take(typename emitter_type::pair* pairs, std::size_t count) {
-    constexpr std::size_t ahead = 16;
     auto& table = *table_;
-    for (std::size_t i = 0; i < std::min(ahead, count); ++i) table.prefetch(pairs[i].key.tag);
     for (std::size_t i = 0; i < count; ++i) {
-      if (i + ahead < count) table.prefetch(pairs[i + ahead].key.tag);
       fold_into(table, folder_, pairs[i].key, [&] { write_out(); }, [&](accumulator& into) {
         if constexpr (queued_value<value>::owned) {
           folder_.fold(into, pairs[i].value.held);
@@ -105,30 +119,32 @@ class fold_sink {
         }
       });
     }
+    show_table();
+  }
+  /// The emitter prefetches a pair's slot when it queues the pair.
+  void show_table() noexcept {
+    const auto [slots, shift] = table_->where();
+    emitter_.prefetch_in(slots, shift, sizeof(slot));
   }
 
   /// The table by partitions, each partition's entries in the order in which their keys came; sizes first, so that chunks fit.
   void write_out() {
     auto& table = *table_;
-    struct extent {
-      std::size_t begin = 0;
-      std::size_t count = 0;
-      std::uint64_t bytes = 0;
-    };
-    std::vector<extent> parts(partitions_);
+    std::vector<extent> parts(partition_.partitions());
+    partition_of_.clear();
     table.for_each([&](const slot& s) {
-      auto& part = parts[partition_of(s.key.tag, partitions_)];
-      ++part.count;
-      part.bytes += entry_size(s.key.view(), s.accumulator);
+      const auto p = partition_(s.key.tag());
+      partition_of_.push_back(p);
+      ++parts[p].count;
+      parts[p].bytes += entry_size(s.key.view(), s.accumulator);
     });
-    for (std::uint32_t p = 1; p < partitions_; ++p) parts[p].begin = parts[p - 1].begin + parts[p - 1].count;
+    arrange(parts);
     by_partition_.resize(table.size());
-    for (auto& part : parts) part.count = 0;
-    table.for_each([&](const slot& s) {
-      auto& part = parts[partition_of(s.key.tag, partitions_)];
-      by_partition_[part.begin + part.count++] = &s;
-    });
-    for (std::uint32_t p = 0; p < partitions_; ++p) {
+    for (std::size_t i = 0; i < by_partition_.size(); ++i) {
+      auto& part = parts[partition_of_[i]];
+      by_partition_[part.begin + part.count++] = &table.entry(i);
+    }
+    for (std::uint32_t p = 0; p < partition_.partitions(); ++p) {
       chunk_writer out(port_, p, limits::chunk_bytes_max, parts[p].bytes);
       constexpr std::size_t ahead = 12;
       const slot* const* const first = by_partition_.data() + parts[p].begin;
@@ -143,8 +159,9 @@ class fold_sink {
   }
 
   host_port& port_;
-  std::uint32_t partitions_;
+  partitioner partition_;
   kept_table<fold_table<accumulator>> table_;
+  std::vector<std::uint32_t> partition_of_;
   std::vector<const slot*> by_partition_;
   Folder folder_;
   emitter_type emitter_;
@@ -159,7 +176,7 @@ class group_sink {
 
   group_sink(const troupe_task& task, host_port& port, const parameters&, context&)
       : port_(port),
-        partitions_(std::max<std::uint32_t>(task.partitions, 1)),
+        partition_(task.partitions),
         collected_bytes_max_(std::clamp<std::uint64_t>(task.memory_bytes / 4, 1 << 16, 64 << 20)),
         emitter_(this, &group_sink::take) {}
   emitter_type& emitter() noexcept { return emitter_; }
@@ -194,26 +211,20 @@ class group_sink {
       at += key.size();
       if constexpr (queued_value<value>::owned) encode_field(at, pair.value.held);
       else std::memcpy(at, pair.value.held.data(), value_size);
-      entries_.push_back({start, static_cast<std::uint32_t>(size), partition_of(pair.key.tag, partitions_)});
+      entries_.push_back({start, static_cast<std::uint32_t>(size), partition_(pair.key.tag())});
     }
   }
 
   void write_out() {
-    struct extent {
-      std::size_t begin = 0;
-      std::size_t count = 0;
-      std::uint64_t bytes = 0;
-    };
-    std::vector<extent> parts(partitions_);
+    std::vector<extent> parts(partition_.partitions());
     for (const auto& e : entries_) {
       ++parts[e.partition].count;
       parts[e.partition].bytes += e.size;
     }
-    for (std::uint32_t p = 1; p < partitions_; ++p) parts[p].begin = parts[p - 1].begin + parts[p - 1].count;
+    arrange(parts);
     std::vector<const entry*> ordered(entries_.size());
-    for (auto& part : parts) part.count = 0;
     for (const auto& e : entries_) ordered[parts[e.partition].begin + parts[e.partition].count++] = &e;
-    for (std::uint32_t p = 0; p < partitions_; ++p) {
+    for (std::uint32_t p = 0; p < partition_.partitions(); ++p) {
       chunk_writer out(port_, p, limits::chunk_bytes_max, parts[p].bytes);
       for (std::size_t i = 0; i < parts[p].count; ++i) {
         const entry& e = *ordered[parts[p].begin + i];
@@ -228,7 +239,7 @@ class group_sink {
   }
 
   host_port& port_;
-  std::uint32_t partitions_;
+  partitioner partition_;
   std::uint64_t collected_bytes_max_;
   byte_arena bytes_;
   std::vector<entry> entries_;

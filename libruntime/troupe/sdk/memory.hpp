@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -14,14 +15,22 @@ namespace troupe::sdk {
 /// Zeroed memory from the operating system, on huge pages where it gives them: a table of random accesses would otherwise miss the TLB at each.
 class mapped_memory {
  public:
+  static constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
+
   mapped_memory() = default;
-  explicit mapped_memory(std::size_t bytes) : bytes_(bytes) {
-    data_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data_ == MAP_FAILED) {
-      data_ = nullptr;
-      throw std::bad_alloc();
-    }
-    ::madvise(data_, bytes, MADV_HUGEPAGE);  // best effort
+  explicit mapped_memory(std::size_t bytes) {
+    // From a huge page's border on, or the kernel gives none at either end: map more, give back what stands over.
+    const std::size_t over = bytes >= huge_page_bytes ? huge_page_bytes : 0;
+    void* const raw = ::mmap(nullptr, bytes + over, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) throw std::bad_alloc();
+    char* const begin = static_cast<char*>(raw);
+    const std::size_t before = over == 0 ? 0 : (huge_page_bytes - reinterpret_cast<std::uintptr_t>(begin) % huge_page_bytes) % huge_page_bytes;
+    const std::size_t pages = (bytes + 4095) & ~std::size_t{4095};
+    if (before != 0) ::munmap(begin, before);
+    if (over != 0 && begin + before + pages < begin + bytes + over) ::munmap(begin + before + pages, over - before);
+    data_ = begin + before;
+    bytes_ = bytes;
+    ::madvise(data_, bytes_, MADV_HUGEPAGE);  // best effort
   }
   mapped_memory(mapped_memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   mapped_memory& operator=(mapped_memory&& other) noexcept {

@@ -63,7 +63,7 @@ void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
     for_each_entry(block, [&](bytes_view key, const char* at, const char* end) {
       auto& next = pending[count];
       pack_key(key, next.key);
-      table.prefetch(next.key.tag);
+      table.prefetch(next.key.tag());
       at = decode_field(at, end, next.other);
       if (at != nullptr && ++count == queue) merge_pending();
       return at;
