@@ -63,6 +63,7 @@ void worker_pool::cancel(const attempt_key& attempt) {
   impl_->post([impl = impl_.get(), attempt] { impl->on_cancel(attempt); });
 }
 void worker_pool::kill_all() {
+  impl_->kill_workers();
   impl_->post([impl = impl_.get()] { impl->on_kill_all(); });
 }
 std::optional<attempt_progress> worker_pool::progress(const attempt_key& attempt) const {

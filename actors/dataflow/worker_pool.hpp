@@ -100,7 +100,8 @@ class worker_pool {
   /// Asks the attempt to stop; after the grace its worker is killed. The observer hears failed(cancelled), or
   /// finished() where that came first. Unknown keys are ignored.
   void cancel(const dataflow::attempt_key& attempt);
-  /// Kills every worker now (a fenced node); attempts fail as cancelled. The pool goes on: later runs fork new workers.
+  /// Kills every worker (a fenced node): the signals are sent when this returns. Attempts fail as cancelled. The pool
+  /// goes on: later runs fork new workers.
   void kill_all();
 
   [[nodiscard]] std::optional<attempt_progress> progress(const dataflow::attempt_key& attempt) const;

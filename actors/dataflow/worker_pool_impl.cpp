@@ -284,11 +284,20 @@ void worker_pool_impl::on_kill_all() {
   for (auto& task : queue_)
     fail_attempt(std::move(task), {failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}});
   queue_.clear();
+  condemn_all();
+}
+
+void worker_pool_impl::condemn_all() {
   for (auto& [owner, w] : workers_) {
     if (w->task && !w->task->verdict)
       w->task->verdict = attempt_failure{failure_kind::cancelled, "the node stopped its workers", {}, 0, {}, {}};
     kill_worker(*w);
   }
+}
+
+void worker_pool_impl::kill_workers() {
+  std::lock_guard lock(mutex_);
+  condemn_all();
 }
 
 // Time

@@ -41,6 +41,8 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   void on_logged(std::uint64_t token, std::string line);
 
   // Any thread
+  /// At once, on the caller's thread: a fenced node waits for nobody.
+  void kill_workers();
   std::optional<attempt_progress> progress(const dataflow::attempt_key& attempt) const;
   std::vector<worker_info> tree() const;
 
@@ -97,6 +99,7 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   void watch(int fd, std::uint64_t tag);
   worker* by_token(std::uint64_t token);
   void kill_worker(worker& w);
+  void condemn_all();
   void bury(dataflow::owner_id owner);
   void read_errors(worker& w);
   void become_idle(worker& w);
