@@ -13,13 +13,14 @@ constexpr std::size_t barriers_max = 10'000;
 constexpr std::chrono::milliseconds registration_deadline{5'000};
 
 std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
-metadata_core::metadata_core(metadata_options o, telemetry::logger& l, telemetry::metrics& metrics, asio::io_context& context,
-                             std::shared_mutex& mutex, metadata::state& s)
+metadata_core::metadata_core(metadata_options o, telemetry::logger& l, telemetry::metrics& metrics,
+                             asio::io_context& context, std::shared_mutex& mutex, metadata::state& s)
     : options(std::move(o)),
       limits(options.limits),
       log(l),
@@ -28,12 +29,16 @@ metadata_core::metadata_core(metadata_options o, telemetry::logger& l, telemetry
       mutex_(mutex),
       timer_(std::in_place, context),
       applied_gauge_(metrics.get_gauge("troupe_metadata_applied_index", "Last entry of the metadata log applied here")),
-      requests_counter_(metrics.get_counter("troupe_metadata_requests_total", "Metadata commands proposed by this node")),
-      expired_counter_(metrics.get_counter("troupe_metadata_requests_expired_total", "Metadata commands without an answer in time")),
-      commit_seconds_(metrics.get_histogram("troupe_metadata_commit_seconds", "From a proposal of this node to its being applied here",
+      requests_counter_(
+          metrics.get_counter("troupe_metadata_requests_total", "Metadata commands proposed by this node")),
+      expired_counter_(
+          metrics.get_counter("troupe_metadata_requests_expired_total", "Metadata commands without an answer in time")),
+      commit_seconds_(metrics.get_histogram("troupe_metadata_commit_seconds",
+                                            "From a proposal of this node to its being applied here",
                                             telemetry::histogram::latency_seconds())) {}
 
-void metadata_core::propose(metadata::command what, request_id id, std::chrono::milliseconds deadline, metadata::service::reply then) {
+void metadata_core::propose(metadata::command what, request_id id, std::chrono::milliseconds deadline,
+                            metadata::service::reply then) {
   request r;
   r.id = id.is_nil() ? request_id::random() : id;
   r.begun = std::chrono::steady_clock::now();
@@ -43,7 +48,8 @@ void metadata_core::propose(metadata::command what, request_id id, std::chrono::
   std::optional<error> refusal;
   if (size > limits.command_bytes_max)
     refusal.emplace(errc::resource_exhausted, "a metadata command of " + format_bytes(size) + " is larger than " +
-                                                  format_bytes(limits.command_bytes_max) + ": use fewer, larger segments");
+                                                  format_bytes(limits.command_bytes_max) +
+                                                  ": use fewer, larger segments");
   else if (underway_ >= limits.requests_max || underway_bytes_ + size > limits.request_bytes_max)
     refusal.emplace(errc::resource_exhausted, "too many metadata commands are under way on this node: wait for some");
   std::unique_lock lock(door_mutex_);
@@ -64,7 +70,8 @@ void metadata_core::propose(metadata::command what, request_id id, std::chrono::
 void metadata_core::take(request r) {
   requests_counter_.add();
   const auto size = r.envelope.size();
-  if (const auto known = numbers_.find(r.id); known != numbers_.end()) {  // the same request twice at once: one way, two answers
+  if (const auto known = numbers_.find(r.id);
+      known != numbers_.end()) {  // the same request twice at once: one way, two answers
     auto& first = requests_.at(known->second);
     first.replies.push_back(std::move(r.replies.front()));
     if (r.deadline > first.deadline) {
@@ -106,7 +113,8 @@ void metadata_core::submit_all() {
   std::vector<request_id> ids;  // submit may settle
   for (const auto& [number, r] : requests_) ids.push_back(r.id);
   for (const auto id : ids)
-    if (const auto known = numbers_.find(id); known != numbers_.end()) role_->submit(id, requests_.at(known->second).envelope);
+    if (const auto known = numbers_.find(id); known != numbers_.end())
+      role_->submit(id, requests_.at(known->second).envelope);
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, b] : barriers_) numbers.push_back(number);
   for (const auto number : numbers) role_->ask_barrier(number);
@@ -122,7 +130,8 @@ void metadata_core::barrier(std::chrono::milliseconds deadline, std::function<vo
   asio::post(io, [this, until, then = std::move(then)]() mutable {
     if (stopping_) return then(error{errc::cancelled, "the metadata service of this node has stopped"});
     if (fenced_) return then(error{errc::aborted, "this node is fenced: " + fence_reason_});
-    if (barriers_.size() >= barriers_max) return then(error{errc::resource_exhausted, "too many reads wait for the metadata"});
+    if (barriers_.size() >= barriers_max)
+      return then(error{errc::resource_exhausted, "too many reads wait for the metadata"});
     const auto number = next_number_++;
     barriers_.emplace(number, waiting_barrier{until, std::move(then)});
     if (role_) role_->ask_barrier(number);
@@ -242,7 +251,9 @@ void metadata_core::fence(std::string reason) {
 
 error metadata_core::no_answer() const {
   const auto [id, address] = leader();
-  if (connected) return {errc::unavailable, "no answer in time from the metadata's holder at " + address + "; whether the command was done is not known: repeat it with the same id"};
+  if (connected)
+    return {errc::unavailable, "no answer in time from the metadata's holder at " + address +
+                                   "; whether the command was done is not known: repeat it with the same id"};
   return {errc::unavailable, address.empty() ? std::string("no holder of the metadata could be reached in time")
                                              : "the metadata's holder at " + address + " could not be reached in time"};
 }
@@ -277,11 +288,12 @@ void metadata_core::try_register(std::shared_ptr<std::function<void(result<std::
   auto who = options.who;
   who.id = options.self.member;
   who.incarnation = options.self.incarnation;
-  propose(metadata::register_member{std::move(who)}, registration_, registration_deadline, [this, then](result<metadata::response> r) {
-    if (r) return (*then)(r->text);
-    if (r.error().code() == errc::unavailable) return try_register(then);
-    (*then)(r.error());
-  });
+  propose(metadata::register_member{std::move(who)}, registration_, registration_deadline,
+          [this, then](result<metadata::response> r) {
+            if (r) return (*then)(r->text);
+            if (r.error().code() == errc::unavailable) return try_register(then);
+            (*then)(r.error());
+          });
 }
 
 }  // namespace troupe::actors

@@ -37,15 +37,16 @@ class metadata_role {
   virtual void stop() = 0;
 };
 
-/// What both roles share: the state, requests under way with their deadlines, observers, the fence. Owned by metadata_node; runs on the metadata thread,
-/// save where it says so.
+/// What both roles share: the state, requests under way with their deadlines, observers, the fence. Owned by
+/// metadata_node; runs on the metadata thread, save where it says so.
 class metadata_core {
  public:
-  metadata_core(metadata_options options, telemetry::logger& log, telemetry::metrics& metrics, boost::asio::io_context& io, std::shared_mutex& mutex,
-                metadata::state& state);
+  metadata_core(metadata_options options, telemetry::logger& log, telemetry::metrics& metrics,
+                boost::asio::io_context& io, std::shared_mutex& mutex, metadata::state& state);
 
   // Any thread
-  void propose(metadata::command what, request_id id, std::chrono::milliseconds deadline, metadata::service::reply then);
+  void propose(metadata::command what, request_id id, std::chrono::milliseconds deadline,
+               metadata::service::reply then);
   void barrier(std::chrono::milliseconds deadline, std::function<void(result<void>)> then);
   std::function<void()> observe(metadata::service::observer f);
   void set_leader(member_id id, std::string address);
@@ -110,7 +111,7 @@ class metadata_core {
   std::shared_mutex& mutex_;
   std::shared_ptr<metadata_role> role_;
   std::optional<boost::asio::steady_timer> timer_;  ///< goes before its context
-  std::map<std::uint64_t, request> requests_;  ///< in the order in which they came
+  std::map<std::uint64_t, request> requests_;       ///< in the order in which they came
   std::unordered_map<request_id, std::uint64_t> numbers_;
   std::set<std::pair<steady_time, std::uint64_t>> deadlines_;
   std::uint64_t next_number_ = 1;

@@ -8,8 +8,8 @@
 
 namespace troupe::actors {
 
-/// The thread that waits for the disk, so that heartbeats do not. Owns the log. Work runs in the order of `run`; its owner keeps the queue short (one group
-/// of entries and one snapshot at a time).
+/// The thread that waits for the disk, so that heartbeats do not. Owns the log. Work runs in the order of `run`; its
+/// owner keeps the queue short (one group of entries and one snapshot at a time).
 class metadata_disk {
  public:
   explicit metadata_disk(storage::metadata_log log);

@@ -27,7 +27,8 @@ metadata_follower::metadata_follower(metadata_core& core)
       random_(static_cast<std::uint32_t>(std::hash<member_id>{}(self_.member))) {}
 
 void metadata_follower::start() {
-  asio::co_spawn(core_.io, [self = shared_from_this()] { return self->follow(); }, asio::detached);
+  asio::co_spawn(
+      core_.io, [self = shared_from_this()] { return self->follow(); }, asio::detached);
 }
 
 void metadata_follower::stop() {
@@ -47,7 +48,9 @@ void metadata_follower::submit(request_id id, const bytes& envelope) {
   push(frame_type::propose, envelope);  // without a link it waits for submit_all
 }
 
-void metadata_follower::ask_barrier(std::uint64_t number) { push(frame_type::barrier, codec::encode(wire::barrier{number})); }
+void metadata_follower::ask_barrier(std::uint64_t number) {
+  push(frame_type::barrier, codec::encode(wire::barrier{number}));
+}
 
 /// Who to ask next: where a redirect pointed, then the last holder, the seeds and the live members in turn.
 std::string metadata_follower::next_address() {
@@ -70,8 +73,10 @@ std::string metadata_follower::next_address() {
 
 void metadata_follower::note_failure(const std::string& address, const error& why) {
   if (const auto count = failures_.pass(std::chrono::steady_clock::now()))
-    core_.log.warning("metadata", (address.empty() ? std::string("no address of another node is known") : "the metadata is not reached at " + address + ": " + why.message()) +
-                                      (*count > 1 ? " (" + std::to_string(*count) + " times)" : ""));
+    core_.log.warning("metadata",
+                      (address.empty() ? std::string("no address of another node is known")
+                                       : "the metadata is not reached at " + address + ": " + why.message()) +
+                          (*count > 1 ? " (" + std::to_string(*count) + " times)" : ""));
 }
 
 asio::awaitable<void> metadata_follower::follow() {
@@ -88,7 +93,8 @@ asio::awaitable<void> metadata_follower::follow() {
     if (!outcome) note_failure(address, outcome.error());
     if (hint_) continue;  // somebody knows better
     // A little randomness keeps a hundred members from dialling a returned holder in step.
-    const auto wait = backoff_ / 2 + std::chrono::milliseconds(random_() % static_cast<std::uint32_t>(backoff_.count() / 2 + 1));
+    const auto wait =
+        backoff_ / 2 + std::chrono::milliseconds(random_() % static_cast<std::uint32_t>(backoff_.count() / 2 + 1));
     backoff_ = std::min(backoff_ * 2, core_.limits.redial_max);
     pause_.expires_after(wait);
     co_await pause_.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -116,7 +122,8 @@ asio::awaitable<result<void>> metadata_follower::follow_once(std::string address
   beat_at_ = {};
   core_.connected = true;
   l->outbox.clear();
-  asio::co_spawn(core_.io, [self = shared_from_this(), l] { return self->write(l); }, asio::detached);
+  asio::co_spawn(
+      core_.io, [self = shared_from_this(), l] { return self->write(l); }, asio::detached);
   core_.submit_all();
   tick(std::chrono::steady_clock::now());
   while (!core_.stopping() && !core_.is_fenced()) {
@@ -130,20 +137,22 @@ asio::awaitable<result<void>> metadata_follower::follow_once(std::string address
 asio::awaitable<result<void>> metadata_follower::greet(link& l) {
   const auto deadline = after(core_.limits.dial_time_max);
   const wire::hello me{self_.member, self_.incarnation, core_.state.applied()};
-  TROUPE_CO_TRY_VOID(co_await l.stream.write(static_cast<std::uint16_t>(frame_type::hello), 0, codec::encode(me), deadline));
+  TROUPE_CO_TRY_VOID(
+      co_await l.stream.write(static_cast<std::uint16_t>(frame_type::hello), 0, codec::encode(me), deadline));
   TROUPE_CO_TRY(const auto f, co_await l.stream.read(deadline));
   switch (static_cast<frame_type>(f.type)) {
     case frame_type::welcome: {
       TROUPE_CO_TRY(auto w, codec::decode<wire::welcome>(f.payload, "welcome"));
-      core_.log.info("metadata", "following the metadata of " + w.address + ", here up to entry " + to_string(core_.state.applied()) + " of " + to_string(w.committed));
+      core_.log.info("metadata", "following the metadata of " + w.address + ", here up to entry " +
+                                     to_string(core_.state.applied()) + " of " + to_string(w.committed));
       core_.set_leader(w.holder, std::move(w.address));
       co_return ok();
     }
     case frame_type::redirect: {
       TROUPE_CO_TRY(auto r, codec::decode<wire::redirect>(f.payload, "redirect"));
       // Followed once: two nodes that point at each other are asked in turn, at the pace of the backoff.
-      if (!r.address.empty() && r.address != core_.options.who.address && r.address != transport::to_string(l.stream.remote()) &&
-          r.address != core_.leader().second) {
+      if (!r.address.empty() && r.address != core_.options.who.address &&
+          r.address != transport::to_string(l.stream.remote()) && r.address != core_.leader().second) {
         hint_ = r.address;
         core_.set_leader({}, r.address);
       }
@@ -154,7 +163,8 @@ asio::awaitable<result<void>> metadata_follower::greet(link& l) {
       core_.fence(r.reason);
       co_return error{errc::aborted, r.reason};
     }
-    default: co_return error{errc::corrupted, "a frame of type " + std::to_string(f.type) + " instead of a welcome"};
+    default:
+      co_return error{errc::corrupted, "a frame of type " + std::to_string(f.type) + " instead of a welcome"};
   }
 }
 
@@ -163,7 +173,8 @@ asio::awaitable<void> metadata_follower::write(std::shared_ptr<link> l) {
     while (!l->outbox.empty()) {
       const auto [type, payload] = std::move(l->outbox.front());
       l->outbox.pop_front();
-      if (!co_await l->stream.write(static_cast<std::uint16_t>(type), 0, payload, after(core_.limits.write_time_max))) co_return l->close();
+      if (!co_await l->stream.write(static_cast<std::uint16_t>(type), 0, payload, after(core_.limits.write_time_max)))
+        co_return l->close();
       if (l->closed) co_return;
     }
     co_await l->changed.wait();
@@ -195,7 +206,8 @@ result<void> metadata_follower::handle(transport::frame f) {
     }
     case frame_type::barrier_at: {
       TROUPE_TRY(const auto at, codec::decode<wire::barrier_at>(f.payload, "barrier"));
-      if (core_.state.applied() < at.index) return error{errc::corrupted, "the holder answered a barrier before its entries"};
+      if (core_.state.applied() < at.index)
+        return error{errc::corrupted, "the holder answered a barrier before its entries"};
       core_.settle_barrier(at.number, ok());
       return ok();
     }
@@ -211,7 +223,8 @@ result<void> metadata_follower::handle(transport::frame f) {
       core_.fence(std::move(r.reason));
       return ok();
     }
-    default: return error{errc::corrupted, "the holder sent a frame of unknown type " + std::to_string(f.type)};
+    default:
+      return error{errc::corrupted, "the holder sent a frame of unknown type " + std::to_string(f.type)};
   }
 }
 
@@ -220,8 +233,10 @@ result<void> metadata_follower::take_entries(const wire::entries& part) {
   for (const auto& encoded : part.envelopes) {
     if (index > core_.state.applied()) {  // what came before a lost connection may come again
       if (index != core_.state.applied().next())
-        return error{errc::corrupted, "the holder sent entry " + to_string(index) + " after " + to_string(core_.state.applied())};
-      TROUPE_TRY(const auto envelope, codec::decode<metadata::envelope>(encoded, "metadata log entry " + to_string(index)));
+        return error{errc::corrupted,
+                     "the holder sent entry " + to_string(index) + " after " + to_string(core_.state.applied())};
+      TROUPE_TRY(const auto envelope,
+                 codec::decode<metadata::envelope>(encoded, "metadata log entry " + to_string(index)));
       core_.apply(index, envelope);
       if (core_.is_fenced() || core_.stopping()) return ok();
     }
@@ -235,8 +250,8 @@ result<void> metadata_follower::take_snapshot_part(wire::snapshot_part part) {
     snapshot_.clear();
     snapshot_index_ = part.index;
   }
-  if (part.total_bytes > core_.limits.snapshot_bytes_max || part.position != snapshot_.size() || part.index != snapshot_index_ ||
-      part.data.empty() || part.data.size() > part.total_bytes - part.position)
+  if (part.total_bytes > core_.limits.snapshot_bytes_max || part.position != snapshot_.size() ||
+      part.index != snapshot_index_ || part.data.empty() || part.data.size() > part.total_bytes - part.position)
     return error{errc::corrupted, "the holder sent a part of a snapshot that does not fit the others"};
   snapshot_ += part.data;
   if (snapshot_.size() < part.total_bytes) return ok();
@@ -244,7 +259,8 @@ result<void> metadata_follower::take_snapshot_part(wire::snapshot_part part) {
   snapshot_ = {};
   if (!fresh) return fresh.error();
   if (fresh->applied() != snapshot_index_ || fresh->applied() < core_.state.applied())
-    return error{errc::corrupted, "the holder sent a snapshot of entry " + to_string(fresh->applied()) + ", here is " + to_string(core_.state.applied())};
+    return error{errc::corrupted, "the holder sent a snapshot of entry " + to_string(fresh->applied()) + ", here is " +
+                                      to_string(core_.state.applied())};
   core_.install(std::move(*fresh));
   core_.look_for_fence();
   return ok();
@@ -254,12 +270,18 @@ void metadata_follower::applied(log_index, const metadata::command& what, const 
   if (!answer) return;
   const auto* registered = std::get_if<metadata::register_member>(&what);
   const auto* verdict = std::get_if<metadata::set_member_state>(&what);
-  if ((registered != nullptr && registered->who.id == self_.member) || (verdict != nullptr && verdict->id == self_.member)) core_.look_for_fence();
+  if ((registered != nullptr && registered->who.id == self_.member) ||
+      (verdict != nullptr && verdict->id == self_.member))
+    core_.look_for_fence();
 }
 
 void metadata_follower::accept(transport::connection stream) {
-  asio::co_spawn(core_.io, [self = shared_from_this(), s = std::make_shared<transport::connection>(std::move(stream))] { return self->redirect(std::move(*s)); },
-                 asio::detached);
+  asio::co_spawn(
+      core_.io,
+      [self = shared_from_this(), s = std::make_shared<transport::connection>(std::move(stream))] {
+        return self->redirect(std::move(*s));
+      },
+      asio::detached);
 }
 
 /// Somebody took this node for the holder: says who is.

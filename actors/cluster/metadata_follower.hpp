@@ -10,8 +10,8 @@
 
 namespace troupe::actors {
 
-/// A node that follows: finds the holder, applies what it is sent, forwards proposals, renews its lease. Keeps nothing on its disk: after a restart it
-/// takes in a snapshot. Metadata thread; kept alive by its coroutines.
+/// A node that follows: finds the holder, applies what it is sent, forwards proposals, renews its lease. Keeps nothing
+/// on its disk: after a restart it takes in a snapshot. Metadata thread; kept alive by its coroutines.
 class metadata_follower final : public metadata_role, public std::enable_shared_from_this<metadata_follower> {
  public:
   explicit metadata_follower(metadata_core& core);
@@ -54,7 +54,7 @@ class metadata_follower final : public metadata_role, public std::enable_shared_
 
   metadata_core& core_;
   transport::identity self_;
-  std::shared_ptr<link> link_;  ///< while welcome
+  std::shared_ptr<link> link_;       ///< while welcome
   std::optional<std::string> hint_;  ///< where a redirect pointed
   std::size_t turn_ = 0;
   std::chrono::milliseconds backoff_;

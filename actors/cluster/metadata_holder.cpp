@@ -38,11 +38,13 @@ asio::awaitable<bool> port_refuses(asio::io_context& io, tcp::endpoint to) {
 
 }  // namespace
 
-metadata_holder::metadata_holder(metadata_core& core) : core_(core), detector_({core.limits.suspect_after, core.limits.lease}) {}
+metadata_holder::metadata_holder(metadata_core& core)
+    : core_(core), detector_({core.limits.suspect_after, core.limits.lease}) {}
 metadata_holder::~metadata_holder() = default;
 
 result<std::shared_ptr<metadata_holder>> metadata_holder::open(metadata_core& core) {
-  TROUPE_TRY(auto log, storage::metadata_log::open(core.options.log_directory, core.options.self.cluster, *core.options.files));
+  TROUPE_TRY(auto log,
+             storage::metadata_log::open(core.options.log_directory, core.options.self.cluster, *core.options.files));
   std::shared_ptr<metadata_holder> holder(new metadata_holder(core));
   TROUPE_TRY_VOID(holder->replay(log));
   // Every start is a term of its own, so that entries tell who wrote them.
@@ -61,12 +63,14 @@ result<void> metadata_holder::replay(storage::metadata_log& log) {
     TROUPE_TRY(core_.state, metadata::state::restore(snapshot->state));
     snapshot_bytes_ = snapshot->state.size();
     if (core_.state.applied() != snapshot->index)
-      return error{errc::corrupted, "the metadata snapshot of entry " + to_string(snapshot->index) + " holds the state of " + to_string(core_.state.applied())};
+      return error{errc::corrupted, "the metadata snapshot of entry " + to_string(snapshot->index) +
+                                        " holds the state of " + to_string(core_.state.applied())};
   }
   while (core_.state.applied() < log.last()) {
     TROUPE_TRY(auto part, log.entries(core_.state.applied().next(), log.last()));
     for (auto& e : part) {
-      TROUPE_TRY(const auto envelope, codec::decode<metadata::envelope>(e.payload, "metadata log entry " + to_string(e.index)));
+      TROUPE_TRY(const auto envelope,
+                 codec::decode<metadata::envelope>(e.payload, "metadata log entry " + to_string(e.index)));
       (void)core_.state.apply(e.index, envelope);
       remember(e.index, std::move(e.payload));
       ++entries_since_snapshot_;
@@ -113,7 +117,8 @@ void metadata_holder::submit_from(const std::shared_ptr<metadata_session>& from,
 
 void metadata_holder::enqueue(metadata::envelope decoded, bytes encoded, std::weak_ptr<metadata_session> from) {
   if (waiting_.size() >= core_.limits.requests_max || waiting_bytes_ >= core_.limits.request_bytes_max) {
-    const error full{errc::resource_exhausted, "too many metadata commands wait for the disk of the holder: try again later"};
+    const error full{errc::resource_exhausted,
+                     "too many metadata commands wait for the disk of the holder: try again later"};
     if (const auto session = from.lock())
       session->push(frame_type::refused, codec::encode(wire::make_answer(decoded.id, full)));
     else
@@ -139,7 +144,8 @@ void metadata_holder::write_group() {
   waiting_bytes_ -= size;
   writing_ = true;
   const auto first = core_.state.applied().next();
-  disk_->run([self = shared_from_this(), group = std::make_shared<std::vector<pending>>(std::move(group)), first, term = term_](storage::metadata_log& log) {
+  disk_->run([self = shared_from_this(), group = std::make_shared<std::vector<pending>>(std::move(group)), first,
+              term = term_](storage::metadata_log& log) {
     std::vector<storage::log_entry> entries;
     entries.reserve(group->size());
     for (auto& p : *group) entries.push_back({term, log_index{first.value + entries.size()}, p.encoded});
@@ -179,7 +185,8 @@ void metadata_holder::written(std::vector<pending> group, log_index first, const
 void metadata_holder::remember(log_index index, bytes envelope) {
   recent_bytes_ += envelope.size();
   recent_.push_back({index, std::move(envelope)});
-  while (recent_.size() > core_.limits.recent_entries_max || (recent_bytes_ > core_.limits.recent_bytes_max && recent_.size() > 1)) {
+  while (recent_.size() > core_.limits.recent_entries_max ||
+         (recent_bytes_ > core_.limits.recent_bytes_max && recent_.size() > 1)) {
     recent_bytes_ -= recent_.front().envelope.size();
     recent_.pop_front();
   }
@@ -190,25 +197,31 @@ const metadata_holder::recent_entry* metadata_holder::recent(log_index index) co
   return &recent_[static_cast<std::size_t>(index.value - recent_.front().index.value)];
 }
 
-/// So that a restart replays little. Never while the last one is being saved, and not more bytes than were appended since.
+/// So that a restart replays little. Never while the last one is being saved, and not more bytes than were appended
+/// since.
 void metadata_holder::take_snapshot() {
   if (saving_ || core_.stopping()) return;
-  const bool due = entries_since_snapshot_ >= core_.limits.snapshot_entries || log_bytes_ >= core_.limits.snapshot_log_bytes;
+  const bool due =
+      entries_since_snapshot_ >= core_.limits.snapshot_entries || log_bytes_ >= core_.limits.snapshot_log_bytes;
   if (!due || log_bytes_ < snapshot_bytes_ / 2) return;
   saving_ = true;
   entries_since_snapshot_ = 0;
   auto image = std::make_shared<const bytes>(core_.state.snapshot());
   snapshot_bytes_ = image->size();
-  // Written behind the group that was applied last, and before the next one is handed over: the log then ends at `index`, or beyond.
-  disk_->run([self = shared_from_this(), image, index = core_.state.applied(), term = term_](storage::metadata_log& log) {
-    auto outcome = log.save_snapshot(index, log.term_at(index).value_or(term), *image);
-    if (outcome) outcome = log.purge_before(index.next());
-    asio::post(self->core_.io, [self, outcome, bytes = log.log_bytes()] {
-      self->saving_ = false;
-      self->log_bytes_ = bytes;
-      if (!outcome) self->core_.log.error("metadata", "the snapshot was not saved, and will be tried again: " + outcome.error().message());
-    });
-  });
+  // Written behind the group that was applied last, and before the next one is handed over: the log then ends at
+  // `index`, or beyond.
+  disk_->run(
+      [self = shared_from_this(), image, index = core_.state.applied(), term = term_](storage::metadata_log& log) {
+        auto outcome = log.save_snapshot(index, log.term_at(index).value_or(term), *image);
+        if (outcome) outcome = log.purge_before(index.next());
+        asio::post(self->core_.io, [self, outcome, bytes = log.log_bytes()] {
+          self->saving_ = false;
+          self->log_bytes_ = bytes;
+          if (!outcome)
+            self->core_.log.error("metadata",
+                                  "the snapshot was not saved, and will be tried again: " + outcome.error().message());
+        });
+      });
 }
 
 void metadata_holder::ask_barrier(std::uint64_t number) { core_.settle_barrier(number, ok()); }
@@ -239,11 +252,14 @@ void metadata_holder::session_ended(metadata_session& session) {
   commit_verdicts(now);
   const auto* m = core_.state.find_member(id);
   if (m == nullptr || m->incarnation != its || !probing_.insert(id).second) return;
-  asio::co_spawn(core_.io, [self = shared_from_this(), id, its, address = m->address] { return self->probe(id, its, address); }, asio::detached);
+  asio::co_spawn(
+      core_.io, [self = shared_from_this(), id, its, address = m->address] { return self->probe(id, its, address); },
+      asio::detached);
 }
 
-/// The connection of a member ended: is its process gone? A port that refuses says so within milliseconds of a kill -9; one that answers may belong to a
-/// process that only lost its connection, and is asked again until it is back or its lease has run out.
+/// The connection of a member ended: is its process gone? A port that refuses says so within milliseconds of a kill -9;
+/// one that answers may belong to a process that only lost its connection, and is asked again until it is back or its
+/// lease has run out.
 asio::awaitable<void> metadata_holder::probe(member_id id, incarnation its, std::string address) {
   const auto to = transport::parse_endpoint(address);
   while (to && !core_.stopping() && !sessions_.contains(id) && detector_.holds_lease(id, its)) {
@@ -261,19 +277,22 @@ asio::awaitable<void> metadata_holder::probe(member_id id, incarnation its, std:
 
 void metadata_holder::tick(steady_time now) {
   if (now - ticked_at_ > core_.limits.tick + pause_min) {
-    core_.log.warning("metadata", "this process did not run for " +
-                                      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now - ticked_at_).count()) + " ms");
+    core_.log.warning(
+        "metadata",
+        "this process did not run for " +
+            std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now - ticked_at_).count()) + " ms");
     detector_.paused(ticked_at_, now);
   }
   ticked_at_ = now;
-  core_.lease_until_ns = (now + core_.limits.lease).time_since_epoch().count();  // its own lease holds as long as it runs
+  core_.lease_until_ns =
+      (now + core_.limits.lease).time_since_epoch().count();  // its own lease holds as long as it runs
   commit_verdicts(now);
 }
 
 void metadata_holder::commit_verdicts(steady_time now) {
   for (const auto& v : detector_.check(now)) {
-    core_.propose(metadata::set_member_state{v.id, v.incarnation, v.state, v.reason}, request_id::random(), verdict_deadline,
-                  [this, id = v.id, its = v.incarnation](const result<metadata::response>& r) {
+    core_.propose(metadata::set_member_state{v.id, v.incarnation, v.state, v.reason}, request_id::random(),
+                  verdict_deadline, [this, id = v.id, its = v.incarnation](const result<metadata::response>& r) {
                     if (r || r.error().code() == errc::aborted || r.error().code() == errc::cancelled) return;
                     if (const auto* m = core_.state.find_member(id)) detector_.not_committed(id, its, m->state);
                   });
@@ -288,19 +307,24 @@ void metadata_holder::applied(log_index, const metadata::command& what, const re
     detector_.follow(c->who.id, c->who.incarnation, member_state::alive, std::chrono::steady_clock::now());
     const auto at = sessions_.find(c->who.id);
     if (at != sessions_.end() && at->second->incarnation() < c->who.incarnation)
-      at->second->dismiss(frame_type::fenced, codec::encode(wire::fenced{"a later start of its data directory is known, at " + c->who.address}));
-    core_.log.info("metadata", "node " + answer->text + " joined as incarnation " + to_string(c->who.incarnation) + ", at " + c->who.address);
+      at->second->dismiss(
+          frame_type::fenced,
+          codec::encode(wire::fenced{"a later start of its data directory is known, at " + c->who.address}));
+    core_.log.info("metadata", "node " + answer->text + " joined as incarnation " + to_string(c->who.incarnation) +
+                                   ", at " + c->who.address);
   }
   if (const auto* c = std::get_if<metadata::set_member_state>(&what)) {
-    core_.log.info("metadata", "node " + answer->text + " is " + (c->state == member_state::alive     ? "alive again"
-                                                                  : c->state == member_state::suspect ? "suspect: " + c->reason
-                                                                  : c->state == member_state::dead    ? "dead: " + c->reason
-                                                                                                      : "gone: it left"));
+    core_.log.info("metadata", "node " + answer->text + " is " +
+                                   (c->state == member_state::alive     ? "alive again"
+                                    : c->state == member_state::suspect ? "suspect: " + c->reason
+                                    : c->state == member_state::dead    ? "dead: " + c->reason
+                                                                        : "gone: it left"));
     if (c->state != member_state::dead && c->state != member_state::left) return;
     detector_.forget(c->id);
     if (const auto at = sessions_.find(c->id); at != sessions_.end())
       at->second->dismiss(frame_type::fenced,
-                          codec::encode(wire::fenced{c->state == member_state::dead ? "it was found dead: " + c->reason : "it has left the cluster"}));
+                          codec::encode(wire::fenced{c->state == member_state::dead ? "it was found dead: " + c->reason
+                                                                                    : "it has left the cluster"}));
   }
 }
 

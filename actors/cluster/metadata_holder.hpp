@@ -9,8 +9,8 @@ namespace troupe::actors {
 
 class metadata_session;
 
-/// The node that holds the log: groups proposals, makes them durable, applies them, ships them; watches over the members. Made by `open` before the metadata
-/// thread runs, and from then on used on it alone.
+/// The node that holds the log: groups proposals, makes them durable, applies them, ships them; watches over the
+/// members. Made by `open` before the metadata thread runs, and from then on used on it alone.
 class metadata_holder final : public metadata_role, public std::enable_shared_from_this<metadata_holder> {
  public:
   /// Reads snapshot and log into the core's state.

@@ -20,10 +20,12 @@ metadata_node::metadata_node(metadata_options options, telemetry::logger& log, t
       core_(std::make_shared<metadata_core>(std::move(options), log, metrics, *io_, mutex_, state_)),
       door_(std::make_shared<door>()) {}
 
-result<std::unique_ptr<metadata_node>> metadata_node::open(metadata_options options, telemetry::logger& log, telemetry::metrics& metrics) {
+result<std::unique_ptr<metadata_node>> metadata_node::open(metadata_options options, telemetry::logger& log,
+                                                           telemetry::metrics& metrics) {
   if (options.self.member.is_nil() || options.self.incarnation.value == 0)
     return error{errc::invalid_argument, "a node needs a member id and an incarnation above 0"};
-  if (options.bootstrap && options.self.cluster.is_nil()) return error{errc::invalid_argument, "the node that holds the metadata needs a cluster id"};
+  if (options.bootstrap && options.self.cluster.is_nil())
+    return error{errc::invalid_argument, "the node that holds the metadata needs a cluster id"};
   std::unique_ptr<metadata_node> node(new metadata_node(std::move(options), log, metrics));
   if (node->core_->options.bootstrap) {
     TROUPE_TRY(node->holder_, metadata_holder::open(*node->core_));
@@ -36,7 +38,8 @@ result<std::unique_ptr<metadata_node>> metadata_node::open(metadata_options opti
 metadata_node::~metadata_node() { stop(); }
 
 void metadata_node::start(std::function<void(result<joined>)> then) {
-  if (started_.exchange(true) || stopped_) return then(error{errc::failed_precondition, "the metadata service was started already"});
+  if (started_.exchange(true) || stopped_)
+    return then(error{errc::failed_precondition, "the metadata service was started already"});
   std::shared_ptr<metadata_role> role;
   if (holder_)
     role = holder_;
@@ -87,7 +90,9 @@ std::function<void(transport::connection)> metadata_node::acceptor() {
     if (door->io == nullptr) return;
     auto moved = stream.move_to(door->io->get_executor());
     if (!moved) return;
-    asio::post(*door->io, [role = door->role, s = std::make_shared<transport::connection>(std::move(*moved))] { role->accept(std::move(*s)); });
+    asio::post(*door->io, [role = door->role, s = std::make_shared<transport::connection>(std::move(*moved))] {
+      role->accept(std::move(*s));
+    });
   };
 }
 

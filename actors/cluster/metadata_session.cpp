@@ -23,8 +23,10 @@ metadata_session::metadata_session(std::shared_ptr<metadata_holder> holder, tran
       changed_(holder_->core().io) {}
 
 void metadata_session::start() {
-  asio::co_spawn(holder_->core().io, [self = shared_from_this()] { return self->read(); }, asio::detached);
-  asio::co_spawn(holder_->core().io, [self = shared_from_this()] { return self->write(); }, asio::detached);
+  asio::co_spawn(
+      holder_->core().io, [self = shared_from_this()] { return self->read(); }, asio::detached);
+  asio::co_spawn(
+      holder_->core().io, [self = shared_from_this()] { return self->write(); }, asio::detached);
 }
 
 void metadata_session::push(frame_type type, bytes payload) {
@@ -50,7 +52,8 @@ void metadata_session::close() {
 asio::awaitable<void> metadata_session::read() {
   auto& core = holder_->core();
   if (co_await read_hello()) {
-    // A silent member is found dead by the detector, which ends this session; the deadline only sees to it that nothing waits for ever.
+    // A silent member is found dead by the detector, which ends this session; the deadline only sees to it that nothing
+    // waits for ever.
     while (!closed_) {
       auto f = co_await stream_.read(after(core.limits.lease * 10));
       if (!f || !handle(std::move(*f))) break;
@@ -78,7 +81,9 @@ asio::awaitable<bool> metadata_session::read_hello() {
     close();
     co_return false;
   }
-  const auto fence = [&](std::string reason) { dismiss(frame_type::fenced, codec::encode(wire::fenced{std::move(reason)})); };
+  const auto fence = [&](std::string reason) {
+    dismiss(frame_type::fenced, codec::encode(wire::fenced{std::move(reason)}));
+  };
   if (const auto* m = core.state.find_member(member())) {
     if (incarnation() < m->incarnation) {
       fence("a later start of its data directory is known, at " + m->address);
@@ -94,13 +99,15 @@ asio::awaitable<bool> metadata_session::read_hello() {
     }
   }
   if (said->applied > core.state.applied()) {
-    core.log.error("metadata", "node " + to_string(member()) + " has applied entry " + to_string(said->applied) + ", but this log ends at " +
-                                   to_string(core.state.applied()) + ": it was put back to an earlier state");
+    core.log.error("metadata", "node " + to_string(member()) + " has applied entry " + to_string(said->applied) +
+                                   ", but this log ends at " + to_string(core.state.applied()) +
+                                   ": it was put back to an earlier state");
     fence("the holder's log ends before what this node has applied: it was put back to an earlier state");
     co_return false;
   }
   next_ = said->applied.next();
-  push(frame_type::welcome, codec::encode(wire::welcome{core.options.self.member, core.options.who.address, core.state.applied()}));
+  push(frame_type::welcome,
+       codec::encode(wire::welcome{core.options.self.member, core.options.who.address, core.state.applied()}));
   following_ = true;
   holder_->detector().heard(member(), incarnation(), std::chrono::steady_clock::now());
   holder_->adopt(shared_from_this());
@@ -127,7 +134,8 @@ bool metadata_session::handle(transport::frame f) {
       return true;
     }
     default:
-      core.log.warning("metadata", "a follower at " + remote() + " sent a frame of unknown type " + std::to_string(f.type));
+      core.log.warning("metadata",
+                       "a follower at " + remote() + " sent a frame of unknown type " + std::to_string(f.type));
       return false;
   }
 }
@@ -155,7 +163,8 @@ asio::awaitable<void> metadata_session::write() {
 }
 
 asio::awaitable<bool> metadata_session::send(frame_type type, bytes_view payload) {
-  const auto sent = co_await stream_.write(static_cast<std::uint16_t>(type), 0, payload, after(holder_->core().limits.write_time_max));
+  const auto sent = co_await stream_.write(static_cast<std::uint16_t>(type), 0, payload,
+                                           after(holder_->core().limits.write_time_max));
   co_return sent && !closed_;
 }
 
@@ -184,7 +193,8 @@ asio::awaitable<bool> metadata_session::send_snapshot() {
   const auto& state = holder_->core().state;
   const auto index = state.applied();
   const auto whole = state.snapshot();
-  holder_->core().log.info("metadata", "sending a snapshot of " + std::to_string(whole.size()) + " bytes, up to entry " + to_string(index) + ", to " + remote());
+  holder_->core().log.info("metadata", "sending a snapshot of " + std::to_string(whole.size()) +
+                                           " bytes, up to entry " + to_string(index) + ", to " + remote());
   for (std::size_t position = 0; position < whole.size(); position += wire::part_bytes_max) {
     wire::snapshot_part part{index, whole.size(), position, whole.substr(position, wire::part_bytes_max)};
     if (!co_await send(frame_type::snapshot, codec::encode(part))) co_return false;

@@ -10,7 +10,8 @@ namespace troupe::actors {
 
 class metadata_holder;
 
-/// The holder's side of one follower's connection: what it reads, and what it still has to be sent. Metadata thread; kept alive by its coroutines.
+/// The holder's side of one follower's connection: what it reads, and what it still has to be sent. Metadata thread;
+/// kept alive by its coroutines.
 class metadata_session : public std::enable_shared_from_this<metadata_session> {
  public:
   metadata_session(std::shared_ptr<metadata_holder> holder, transport::connection stream);
@@ -49,7 +50,7 @@ class metadata_session : public std::enable_shared_from_this<metadata_session> {
   const std::string remote_;
   wakeup changed_;
   std::deque<control> controls_;
-  log_index next_;       ///< the entry to be sent next
+  log_index next_;          ///< the entry to be sent next
   bool following_ = false;  ///< hello was heard: entries flow
   bool closed_ = false;
 };

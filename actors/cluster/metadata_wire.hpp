@@ -8,7 +8,8 @@
 #include <troupe/metadata/commands.hpp>
 #include <vector>
 
-/// The frames between a follower and the holder of the metadata log; doc/formats/metadata_protocol.md. Payloads are codec::encode of the structs.
+/// The frames between a follower and the holder of the metadata log; doc/formats/metadata_protocol.md. Payloads are
+/// codec::encode of the structs.
 namespace troupe::actors::wire {
 
 /// On the wire: numbers stay.
@@ -54,9 +55,9 @@ struct fenced {
 BOOST_DESCRIBE_STRUCT(fenced, (), (reason))
 
 struct snapshot_part {
-  log_index index;               ///< of the last entry in it
+  log_index index;  ///< of the last entry in it
   std::uint64_t total_bytes = 0;
-  std::uint64_t position = 0;    ///< of this part
+  std::uint64_t position = 0;  ///< of this part
   bytes data;
 };
 BOOST_DESCRIBE_STRUCT(snapshot_part, (), (index, total_bytes, position, data))

@@ -15,7 +15,7 @@ using time_point = std::chrono::steady_clock::time_point;
 
 /// How patient the detector is. The defaults are the cluster's; tests shorten them.
 struct detector_options {
-  std::chrono::milliseconds suspect_after{500};  ///< of silence
+  std::chrono::milliseconds suspect_after{500};         ///< of silence
   std::chrono::milliseconds lease{limits::lease_time};  ///< of silence: then it is dead
 };
 
@@ -28,8 +28,8 @@ struct verdict {
   friend bool operator==(const verdict&, const verdict&) = default;
 };
 
-/// Decides which members are alive, suspect or dead from what the holder of the metadata log hears of them. Owned by the holder's node and called on its
-/// thread; pure: events and times come in, `check` returns verdicts.
+/// Decides which members are alive, suspect or dead from what the holder of the metadata log hears of them. Owned by
+/// the holder's node and called on its thread; pure: events and times come in, `check` returns verdicts.
 ///
 ///   heard        alive   ── 500 ms of silence ──► suspect ── 1 s ──► dead
 ///   the process is known to be gone (its connection ended, and its port refuses): dead at once
@@ -40,8 +40,8 @@ class failure_detector {
  public:
   explicit failure_detector(detector_options options = {}) : options_(options) {}
 
-  /// Follows a member from now on and grants it one full lease: it has registered, or this node has just become the holder and knows it as alive.
-  /// A lower incarnation than the one followed is ignored.
+  /// Follows a member from now on and grants it one full lease: it has registered, or this node has just become the
+  /// holder and knows it as alive. A lower incarnation than the one followed is ignored.
   void follow(member_id id, incarnation its, metadata::member_state known, time_point now);
   /// It left, or someone else's verdict was committed.
   void forget(member_id id);
@@ -50,11 +50,12 @@ class failure_detector {
   void heard(member_id id, incarnation its, time_point now);
   /// Its connection ended. `process_gone`: nobody listens on its port any more, so the process is not there.
   void closed(member_id id, incarnation its, bool process_gone, time_point now);
-  /// This process itself did not run between `from` and `to` (stopped, starved, suspended): silence in that time is nobody's fault but ours, so
-  /// every lease is extended by it.
+  /// This process itself did not run between `from` and `to` (stopped, starved, suspended): silence in that time is
+  /// nobody's fault but ours, so every lease is extended by it.
   void paused(time_point from, time_point to);
 
-  /// A verdict was not committed (no room on the disk): `committed` is what the cluster still believes, and `check` says it again.
+  /// A verdict was not committed (no room on the disk): `committed` is what the cluster still believes, and `check`
+  /// says it again.
   void not_committed(member_id id, incarnation its, metadata::member_state committed);
 
   /// Verdicts that are due. Each is returned once; the caller commits them.

@@ -3,8 +3,8 @@
 
 namespace troupe::membership {
 
-/// A member's own lease, as it may believe in it: it lasts `lease` from the SENDING of the heartbeat that the holder confirmed, so it ends here before the
-/// holder can declare this member dead. Owned by the node that follows; pure.
+/// A member's own lease, as it may believe in it: it lasts `lease` from the SENDING of the heartbeat that the holder
+/// confirmed, so it ends here before the holder can declare this member dead. Owned by the node that follows; pure.
 class member_lease {
  public:
   explicit member_lease(std::chrono::milliseconds lease = limits::lease_time) : lease_(lease) {}

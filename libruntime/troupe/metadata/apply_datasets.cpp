@@ -7,7 +7,8 @@
 #include <troupe/metadata/state.hpp>
 #include <unordered_set>
 
-/// The life of a dataset: reserved by an import or a job, visible at one commit, deleted when no running job reads it any more.
+/// The life of a dataset: reserved by an import or a job, visible at one commit, deleted when no running job reads it
+/// any more.
 namespace troupe::metadata {
 namespace {
 
@@ -16,12 +17,14 @@ constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int
 
 result<void> check_copies(std::uint32_t copies) {
   if (copies >= 1 && copies <= copies_max) return ok();
-  return error{errc::invalid_argument, std::to_string(copies) + " copies: it must be 1 to " + std::to_string(copies_max)};
+  return error{errc::invalid_argument,
+               std::to_string(copies) + " copies: it must be 1 to " + std::to_string(copies_max)};
 }
 
 result<void> check_segment_ids(std::uint32_t count) {
   if (count >= 1 && count <= segment_ids_max) return ok();
-  return error{errc::invalid_argument, std::to_string(count) + " segment ids: it must be 1 to " + std::to_string(segment_ids_max)};
+  return error{errc::invalid_argument,
+               std::to_string(count) + " segment ids: it must be 1 to " + std::to_string(segment_ids_max)};
 }
 
 }  // namespace
@@ -33,8 +36,10 @@ result<response> state::on(const begin_import& c, std::int64_t now) {
   TROUPE_TRY_VOID(check_copies(c.copies));
   TROUPE_TRY_VOID(check_segment_ids(c.segment_ids));
   const auto* importer = find_member(c.importer);
-  if (importer == nullptr) return error{errc::not_found, "member " + to_string(c.importer) + ", the importer, is not known"};
-  if (!is_live(c.importer)) return error{errc::failed_precondition, "node " + importer->name + ", the importer, was found dead"};
+  if (importer == nullptr)
+    return error{errc::not_found, "member " + to_string(c.importer) + ", the importer, is not known"};
+  if (!is_live(c.importer))
+    return error{errc::failed_precondition, "node " + importer->name + ", the importer, was found dead"};
   TROUPE_TRY_VOID(check_name_free(c.name, c.replace));
 
   dataset d;
@@ -53,25 +58,29 @@ result<response> state::on(const allocate_segments& c, std::int64_t) {
   TROUPE_TRY_VOID(check_segment_ids(c.count));
   const auto* d = find_dataset(c.dataset);
   if (d == nullptr || d->state != dataset_state::creating || d->made_by)
-    return error{errc::failed_precondition, "import " + to_string(c.dataset) + " is not going on: it was committed, or aborted when its node died"};
+    return error{errc::failed_precondition, "import " + to_string(c.dataset) +
+                                                " is not going on: it was committed, or aborted when its node died"};
   return response{.dataset = d->id, .first_segment = reserve(d->id, c.count)};
 }
 
 result<response> state::on(const commit_import& c, std::int64_t now) {
   const auto* d = find_dataset(c.dataset);
   if (d == nullptr || d->state != dataset_state::creating || d->made_by)
-    return error{errc::failed_precondition, "import " + to_string(c.dataset) + " is not going on: it was committed, or aborted when its node died"};
+    return error{errc::failed_precondition, "import " + to_string(c.dataset) +
+                                                " is not going on: it was committed, or aborted when its node died"};
   if (c.partitions.empty() || c.partitions.size() > limits::partitions_max)
-    return error{errc::invalid_argument, "dataset " + d->name + " with " + std::to_string(c.partitions.size()) + " partitions: it must be 1 to " +
-                                             std::to_string(limits::partitions_max)};
+    return error{errc::invalid_argument, "dataset " + d->name + " with " + std::to_string(c.partitions.size()) +
+                                             " partitions: it must be 1 to " + std::to_string(limits::partitions_max)};
   std::unordered_set<segment_id> seen;
   std::uint64_t bytes = 0;
   std::uint64_t records = 0;
   for (const auto& p : c.partitions) {
     for (const auto& s : p.segments) {
       TROUPE_TRY_VOID(check_segment(s));
-      if (!has_reserved(d->id, s.id)) return error{errc::invalid_argument, "segment " + to_string(s.id) + " was not reserved for dataset " + d->name};
-      if (!seen.insert(s.id).second) return error{errc::invalid_argument, "segment " + to_string(s.id) + " stands twice in dataset " + d->name};
+      if (!has_reserved(d->id, s.id))
+        return error{errc::invalid_argument, "segment " + to_string(s.id) + " was not reserved for dataset " + d->name};
+      if (!seen.insert(s.id).second)
+        return error{errc::invalid_argument, "segment " + to_string(s.id) + " stands twice in dataset " + d->name};
       bytes += s.file_bytes;
       records += s.records;
       if (seen.size() > segments_of_dataset_max || bytes > sum_max || records > sum_max)
@@ -86,7 +95,8 @@ result<response> state::on(const commit_import& c, std::int64_t now) {
 
 result<response> state::on(const abort_import& c, std::int64_t) {
   const auto* d = find_dataset(c.dataset);
-  if (d == nullptr) return error{errc::not_found, "import " + to_string(c.dataset) + " is not known: it may have been aborted already"};
+  if (d == nullptr)
+    return error{errc::not_found, "import " + to_string(c.dataset) + " is not known: it may have been aborted already"};
   if (d->state != dataset_state::creating || d->made_by)
     return error{errc::failed_precondition, "dataset " + to_string(c.dataset) + " is not an import that goes on"};
   drop_creating(c.dataset);
@@ -97,7 +107,8 @@ result<response> state::on(const delete_dataset& c, std::int64_t) {
   const auto* d = find_dataset(c.name);
   if (d == nullptr) {
     const bool written = find_creating(c.name) != nullptr;
-    return error{errc::not_found, "no dataset is called " + checks::shorten(c.name) + (written ? " yet: it is still being written" : "")};
+    return error{errc::not_found, "no dataset is called " + checks::shorten(c.name) +
+                                      (written ? " yet: it is still being written" : "")};
   }
   const auto id = d->id;
   retire(id);
@@ -111,9 +122,12 @@ result<response> state::on(const report_damage& c, std::int64_t) {
   auto& d = datasets_.at(c.dataset);
   auto& holders = d.partitions[place->second.partition].segments[place->second.position].holders;
   const auto at = std::find(holders.begin(), holders.end(), c.holder);
-  if (at == holders.end()) return error{errc::not_found, "member " + to_string(c.holder) + " does not count as a holder of segment " + to_string(c.segment)};
+  if (at == holders.end())
+    return error{errc::not_found,
+                 "member " + to_string(c.holder) + " does not count as a holder of segment " + to_string(c.segment)};
   if (holders.size() == 1)
-    return error{errc::failed_precondition, "the copy of segment " + to_string(c.segment) + " of dataset " + d.name + " is the last one and stays listed"};
+    return error{errc::failed_precondition, "the copy of segment " + to_string(c.segment) + " of dataset " + d.name +
+                                                " is the last one and stays listed"};
   holders.erase(at);
   return response{.dataset = c.dataset};
 }
@@ -122,24 +136,31 @@ result<response> state::on(const report_damage& c, std::int64_t) {
 result<void> state::check_name_free(const std::string& name, bool replace) const {
   if (const auto* writing = find_creating(name)) {
     const auto by = writing->made_by ? "job " + to_string(*writing->made_by) : std::string("an import");
-    return error{errc::already_exists, "dataset " + name + " is being written by " + by + ": wait for it, or cancel it"};
+    return error{errc::already_exists,
+                 "dataset " + name + " is being written by " + by + ": wait for it, or cancel it"};
   }
   if (find_dataset(name) != nullptr && !replace)
-    return error{errc::already_exists, "dataset " + name + " exists already: choose another name, or replace it with --replace"};
+    return error{errc::already_exists,
+                 "dataset " + name + " exists already: choose another name, or replace it with --replace"};
   if (datasets_.size() >= datasets_max)
-    return error{errc::resource_exhausted, "the cluster has " + std::to_string(datasets_max) + " datasets already: delete some"};
+    return error{errc::resource_exhausted,
+                 "the cluster has " + std::to_string(datasets_max) + " datasets already: delete some"};
   return ok();
 }
 
 result<void> state::check_segment(const segment& s) const {
   const auto name = "segment " + to_string(s.id);
   if (s.holders.empty() || s.holders.size() > copies_max)
-    return error{errc::invalid_argument, name + " has " + std::to_string(s.holders.size()) + " holders: it must be 1 to " + std::to_string(copies_max)};
+    return error{errc::invalid_argument, name + " has " + std::to_string(s.holders.size()) +
+                                             " holders: it must be 1 to " + std::to_string(copies_max)};
   for (auto at = s.holders.begin(); at != s.holders.end(); ++at) {
-    if (find_member(*at) == nullptr) return error{errc::invalid_argument, "member " + to_string(*at) + ", a holder of " + name + ", is not known"};
-    if (std::find(s.holders.begin(), at, *at) != at) return error{errc::invalid_argument, "member " + to_string(*at) + " holds " + name + " twice"};
+    if (find_member(*at) == nullptr)
+      return error{errc::invalid_argument, "member " + to_string(*at) + ", a holder of " + name + ", is not known"};
+    if (std::find(s.holders.begin(), at, *at) != at)
+      return error{errc::invalid_argument, "member " + to_string(*at) + " holds " + name + " twice"};
   }
-  if (s.bytes > sum_max || s.file_bytes > sum_max || s.records > sum_max) return error{errc::invalid_argument, name + " is larger than any file"};
+  if (s.bytes > sum_max || s.file_bytes > sum_max || s.records > sum_max)
+    return error{errc::invalid_argument, name + " is larger than any file"};
   return ok();
 }
 
@@ -162,7 +183,8 @@ bool state::has_reserved(dataset_id owner, segment_id id) const {
   return segments_.find(id) == segments_.end() && owner_of(id) == owner;
 }
 
-/// The step in which a dataset comes to be: the one it replaces goes in the same step, so that a reader finds the old or the new, never none or both.
+/// The step in which a dataset comes to be: the one it replaces goes in the same step, so that a reader finds the old
+/// or the new, never none or both.
 void state::publish(dataset_id id, std::vector<partition> partitions, std::int64_t now) {
   auto& d = datasets_.at(id);
   if (const auto* old = find_dataset(d.name)) retire(old->id);
@@ -204,7 +226,8 @@ void state::erase_dataset(dataset_id id) {
 
 void state::index_segments(const dataset& d) {
   for (std::uint32_t p = 0; p < d.partitions.size(); ++p)
-    for (std::uint32_t i = 0; i < d.partitions[p].segments.size(); ++i) segments_.emplace(d.partitions[p].segments[i].id, segment_place{d.id, p, i});
+    for (std::uint32_t i = 0; i < d.partitions[p].segments.size(); ++i)
+      segments_.emplace(d.partitions[p].segments[i].id, segment_place{d.id, p, i});
 }
 
 }  // namespace troupe::metadata

@@ -8,7 +8,8 @@
 #include <troupe/metadata/splits.hpp>
 #include <troupe/metadata/state.hpp>
 
-/// The life of a job: planned when it is created, its tasks committed one by one, its output visible in the step in which it succeeds.
+/// The life of a job: planned when it is created, its tasks committed one by one, its output visible in the step in
+/// which it succeeds.
 namespace troupe::metadata {
 namespace {
 
@@ -27,14 +28,16 @@ std::uint64_t count_map_tasks(const std::vector<const dataset*>& inputs, std::ui
   return tasks;
 }
 
-/// 16 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run plans the same.
+/// 16 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run plans
+/// the same.
 result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_description& what, std::uint64_t seed) {
   constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::uint64_t bytes = 0;
   for (const auto* d : inputs) {
     for (const auto& p : d->partitions) {
       for (const auto& s : p.segments) {
-        if (s.bytes > sum_max - bytes) return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
+        if (s.bytes > sum_max - bytes)
+          return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
         bytes += s.bytes;
       }
     }
@@ -49,11 +52,13 @@ result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_d
     tasks = count_map_tasks(inputs, plan.split_bytes);
   }
   if (tasks > tasks_max)
-    return error{errc::resource_exhausted, "the inputs have " + std::to_string(tasks) + " segments, and a job of " + std::to_string(what.stages) +
-                                               " stage(s) reads at most " + std::to_string(tasks_max)};
+    return error{errc::resource_exhausted, "the inputs have " + std::to_string(tasks) + " segments, and a job of " +
+                                               std::to_string(what.stages) + " stage(s) reads at most " +
+                                               std::to_string(tasks_max)};
   plan.map_tasks = static_cast<std::uint32_t>(tasks);
   const auto wanted = splits_of(bytes, partition_bytes);
-  plan.partitions = map_only ? plan.map_tasks : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max));
+  plan.partitions = map_only ? plan.map_tasks
+                             : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max));
   plan.seed = seed;
   return plan;
 }
@@ -75,7 +80,8 @@ void sum_up(job& j) {
       for (const auto& [name, value] : commit.counters) {
         if (j.counters.size() >= counters_of_job_max && !j.counters.contains(name)) continue;
         auto& sum = j.counters[name];
-        sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(value));  // wraps, as users' sums may
+        sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) +
+                                        static_cast<std::uint64_t>(value));  // wraps, as users' sums may
       }
     }
   }
@@ -87,11 +93,15 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   TROUPE_TRY_VOID(check_name("job", c.job_name));
   TROUPE_TRY_VOID(check_name("dataset", c.output));
   TROUPE_TRY_VOID(checks::parameters(c.parameters));
-  if (c.copies > copies_max) return error{errc::invalid_argument, std::to_string(c.copies) + " copies: it must be at most " + std::to_string(copies_max)};
+  if (c.copies > copies_max)
+    return error{errc::invalid_argument,
+                 std::to_string(c.copies) + " copies: it must be at most " + std::to_string(copies_max)};
   if (c.inputs.empty() || c.inputs.size() > checks::inputs_max)
-    return error{errc::invalid_argument, "a job has 1 to " + std::to_string(checks::inputs_max) + " inputs, not " + std::to_string(c.inputs.size())};
+    return error{errc::invalid_argument, "a job has 1 to " + std::to_string(checks::inputs_max) + " inputs, not " +
+                                             std::to_string(c.inputs.size())};
   TROUPE_TRY(const auto* module, resolve_module(c.job_name, c.module_hash));
-  const auto& what = *std::find_if(module->jobs.begin(), module->jobs.end(), [&](const auto& j) { return j.name == c.job_name; });
+  const auto& what =
+      *std::find_if(module->jobs.begin(), module->jobs.end(), [&](const auto& j) { return j.name == c.job_name; });
 
   std::vector<const dataset*> inputs;
   std::uint32_t copies = c.copies;
@@ -99,17 +109,21 @@ result<response> state::on(const create_job& c, std::int64_t now) {
     const auto* d = find_dataset(name);
     if (d == nullptr) {
       const bool written = find_creating(name) != nullptr;
-      return error{errc::not_found, "no dataset is called " + checks::shorten(name) + (written ? " yet: it is still being written" : "")};
+      return error{errc::not_found, "no dataset is called " + checks::shorten(name) +
+                                        (written ? " yet: it is still being written" : "")};
     }
     if (d->format != what.input_format)
-      return error{errc::failed_precondition, "job " + what.name + " does not read the format of dataset " + name + ": import it in another format"};
-    if (d->format == data_format::records) TROUPE_TRY_VOID(checks::readable_as(d->schema, what.input_schema, name, what.name));
+      return error{errc::failed_precondition, "job " + what.name + " does not read the format of dataset " + name +
+                                                  ": import it in another format"};
+    if (d->format == data_format::records)
+      TROUPE_TRY_VOID(checks::readable_as(d->schema, what.input_schema, name, what.name));
     if (c.copies == 0) copies = std::max(copies, d->copies);
     inputs.push_back(d);
   }
   TROUPE_TRY_VOID(check_name_free(c.output, c.replace));
   if (running_.size() >= jobs_running_max)
-    return error{errc::resource_exhausted, std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
+    return error{errc::resource_exhausted,
+                 std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
   TROUPE_TRY(auto plan, plan_job(inputs, what, c.seed));
   const auto supervisor = choose_supervisor();
   if (!supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
@@ -152,8 +166,8 @@ result<job*> state::running_job(job_id id, std::optional<epoch> fence) {
   if (at == jobs_.end()) return error{errc::not_found, "job " + to_string(id) + " is not known"};
   if (!running_.contains(id)) return error{errc::failed_precondition, "job " + to_string(id) + " has ended"};
   if (fence && *fence != at->second.supervisor_epoch)
-    return error{errc::aborted, "job " + to_string(id) + " has another supervisor by now: epoch " + to_string(at->second.supervisor_epoch) + ", not " +
-                                    to_string(*fence)};
+    return error{errc::aborted, "job " + to_string(id) + " has another supervisor by now: epoch " +
+                                    to_string(at->second.supervisor_epoch) + ", not " + to_string(*fence)};
   return &at->second;
 }
 
@@ -169,25 +183,34 @@ result<response> state::on(const start_job& c, std::int64_t now) {
 result<response> state::on(const commit_task& c, std::int64_t) {
   TROUPE_TRY(auto* j, running_job(c.job, c.epoch));
   const auto name = task_name(c.job, c.stage, c.task);
-  if (j->state != job_state::running) return error{errc::failed_precondition, "job " + to_string(c.job) + " was not started"};
+  if (j->state != job_state::running)
+    return error{errc::failed_precondition, "job " + to_string(c.job) + " was not started"};
   if (c.stage.value >= j->stages.size() || c.task.value >= tasks_of(*j, c.stage.value))
     return error{errc::invalid_argument, name + " does not exist"};
   if (c.commit.attempt.value < 1 || c.commit.attempt.value > attempts_per_task)
     return error{errc::invalid_argument, name + " has no attempt " + to_string(c.commit.attempt)};
   TROUPE_TRY_VOID(checks::counters(c.commit.counters));
   const auto* where = find_member(c.commit.where);
-  if (where == nullptr) return error{errc::invalid_argument, "member " + to_string(c.commit.where) + ", where " + name + " ran, is not known"};
+  if (where == nullptr)
+    return error{errc::invalid_argument,
+                 "member " + to_string(c.commit.where) + ", where " + name + " ran, is not known"};
   auto& progress = j->stages[c.stage.value];
   if (progress.committed.contains(c.task)) return error{errc::already_exists, name + " is committed already"};
   if (where->incarnation != c.commit.where_incarnation || !is_live(where->id))
     return error{errc::aborted, "node " + where->name + " died since it ran " + name};
-  if (const auto first = progress.first_digests.find(c.task); first != progress.first_digests.end() && first->second != c.commit.digest)
-    return error{errc::failed_precondition, name + " gave another output when it was repeated (digest " + c.commit.digest.to_string() + ", first " +
-                                                first->second.to_string() + "): the job is not deterministic"};
+  if (const auto first = progress.first_digests.find(c.task);
+      first != progress.first_digests.end() && first->second != c.commit.digest)
+    return error{errc::failed_precondition, name + " gave another output when it was repeated (digest " +
+                                                c.commit.digest.to_string() + ", first " + first->second.to_string() +
+                                                "): the job is not deterministic"};
   if (const auto& output = c.commit.output) {
-    const segment_id due{j->first_segment.value + std::uint64_t{c.task.value} * attempts_per_task + c.commit.attempt.value - 1};
-    if (c.stage.value + 1 != j->stages.size()) return error{errc::invalid_argument, name + " is not of the last stage and writes no segment"};
-    if (output->id != due) return error{errc::invalid_argument, name + " wrote segment " + to_string(output->id) + ", not " + to_string(due)};
+    const segment_id due{j->first_segment.value + std::uint64_t{c.task.value} * attempts_per_task +
+                         c.commit.attempt.value - 1};
+    if (c.stage.value + 1 != j->stages.size())
+      return error{errc::invalid_argument, name + " is not of the last stage and writes no segment"};
+    if (output->id != due)
+      return error{errc::invalid_argument,
+                   name + " wrote segment " + to_string(output->id) + ", not " + to_string(due)};
     TROUPE_TRY_VOID(check_segment(*output));
     if (std::none_of(output->holders.begin(), output->holders.end(), [this](member_id h) { return is_live(h); }))
       return error{errc::aborted, "every holder of the output of " + name + " died"};
@@ -216,8 +239,9 @@ result<response> state::on(const finish_job& c, std::int64_t now) {
   if (c.outcome == job_state::succeeded) {
     const auto done = j->stages.back().committed.size();
     if (done != j->plan.partitions)
-      return error{errc::failed_precondition, "job " + to_string(c.job) + " has committed " + std::to_string(done) + " of " +
-                                                  std::to_string(j->plan.partitions) + " tasks of its last stage"};
+      return error{errc::failed_precondition, "job " + to_string(c.job) + " has committed " + std::to_string(done) +
+                                                  " of " + std::to_string(j->plan.partitions) +
+                                                  " tasks of its last stage"};
   }
   j->attempts = c.attempts;
   j->lost_attempts = c.lost_attempts;
@@ -260,14 +284,16 @@ void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std
   else
     drop_creating(j.output);
   for (const auto input : j.inputs)
-    if (const auto* d = find_dataset(input); d != nullptr && d->state == dataset_state::deleting && !is_read(input)) erase_dataset(input);
+    if (const auto* d = find_dataset(input); d != nullptr && d->state == dataset_state::deleting && !is_read(input))
+      erase_dataset(input);
   trim_history(j.id);
 }
 
 /// Forgets the oldest ended jobs beyond the limit, but not the one that has just ended: somebody waits to hear how.
 void state::trim_history(job_id keep) {
   while (jobs_.size() - running_.size() > limits::jobs_in_history_max) {
-    const auto oldest = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& j) { return j.first != keep && !running_.contains(j.first); });
+    const auto oldest = std::find_if(jobs_.begin(), jobs_.end(),
+                                     [&](const auto& j) { return j.first != keep && !running_.contains(j.first); });
     jobs_.erase(oldest);
   }
 }

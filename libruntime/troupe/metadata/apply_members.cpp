@@ -4,7 +4,8 @@
 #include <troupe/metadata/checks.hpp>
 #include <troupe/metadata/state.hpp>
 
-/// What members come, go and die: register_member, set_member_state, and what a member's end means for imports, commits and supervisors.
+/// What members come, go and die: register_member, set_member_state, and what a member's end means for imports, commits
+/// and supervisors.
 namespace troupe::metadata {
 
 result<response> state::on(const register_member& c, std::int64_t) {
@@ -15,15 +16,18 @@ result<response> state::on(const register_member& c, std::int64_t) {
   const auto at = members_.find(who.id);
   const bool known = at != members_.end();
   if (who.incarnation <= (known ? at->second.incarnation : incarnation{}))
-    return error{errc::failed_precondition,
-                 "node " + (known ? at->second.name : who.name) + " registers as incarnation " + to_string(who.incarnation) + ", but " +
-                     (known ? to_string(at->second.incarnation) : "0") +
-                     " is known: its data directory is a copy, or an old one was put back. Give this node an empty data directory"};
+    return error{errc::failed_precondition, "node " + (known ? at->second.name : who.name) +
+                                                " registers as incarnation " + to_string(who.incarnation) + ", but " +
+                                                (known ? to_string(at->second.incarnation) : "0") +
+                                                " is known: its data directory is a copy, or an old one was put back. "
+                                                "Give this node an empty data directory"};
   if (!known && members_.size() >= limits::members_max)
-    return error{errc::resource_exhausted, "the cluster has " + std::to_string(limits::members_max) + " members already"};
+    return error{errc::resource_exhausted,
+                 "the cluster has " + std::to_string(limits::members_max) + " members already"};
   auto name = !who.name.empty() ? who.name : known ? at->second.name : free_name();
   if (const auto* other = find_member(name); other != nullptr && other->id != who.id)
-    return error{errc::already_exists, "another node (" + other->address + ") has the name " + name + ": choose another"};
+    return error{errc::already_exists,
+                 "another node (" + other->address + ") has the name " + name + ": choose another"};
 
   auto& m = members_[who.id];
   m = who;
@@ -37,16 +41,19 @@ result<response> state::on(const register_member& c, std::int64_t) {
 }
 
 result<response> state::on(const set_member_state& c, std::int64_t) {
-  if (c.state > member_state::left) return error{errc::invalid_argument, "member state " + std::to_string(static_cast<int>(c.state)) + " is not known"};
+  if (c.state > member_state::left)
+    return error{errc::invalid_argument, "member state " + std::to_string(static_cast<int>(c.state)) + " is not known"};
   const auto at = members_.find(c.id);
   if (at == members_.end()) return error{errc::not_found, "member " + to_string(c.id) + " is not known"};
   auto& m = at->second;
   if (m.incarnation != c.incarnation)
-    return error{errc::aborted, "node " + m.name + " is at incarnation " + to_string(m.incarnation) + ", not " + to_string(c.incarnation)};
+    return error{errc::aborted, "node " + m.name + " is at incarnation " + to_string(m.incarnation) + ", not " +
+                                    to_string(c.incarnation)};
   const bool gone = m.state == member_state::dead || m.state == member_state::left;
   const bool goes = c.state == member_state::dead || c.state == member_state::left;
   if (gone && !goes)
-    return error{errc::aborted, "node " + m.name + " was found " + (m.state == member_state::dead ? "dead" : "to have left") +
+    return error{errc::aborted, "node " + m.name + " was found " +
+                                    (m.state == member_state::dead ? "dead" : "to have left") +
                                     ": only a restart, with a higher incarnation, brings it back"};
   m.state = c.state;
   m.state_reason = c.state == member_state::alive ? std::string() : checks::shorten(c.reason);
@@ -67,7 +74,8 @@ std::string state::free_name() const {
     if (auto name = "node" + std::to_string(i); !taken.contains(name)) return name;
 }
 
-/// What the member held in memory is gone: map outputs, imports, supervisors. `disk_is_gone`: its files cannot be read either, until it returns.
+/// What the member held in memory is gone: map outputs, imports, supervisors. `disk_is_gone`: its files cannot be read
+/// either, until it returns.
 void state::end_duties(member_id id, bool disk_is_gone) {
   std::vector<dataset_id> imports;
   for (const auto& [name, dataset] : creating_names_)
@@ -110,7 +118,8 @@ std::optional<member_id> state::choose_supervisor() const {
   for (const auto running : running_)
     if (const auto& supervisor = jobs_.at(running).supervisor)
       if (const auto at = load.find(*supervisor); at != load.end()) ++at->second;
-  const auto least = std::min_element(load.begin(), load.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto least =
+      std::min_element(load.begin(), load.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return least == load.end() ? std::nullopt : std::optional(least->first);
 }
 

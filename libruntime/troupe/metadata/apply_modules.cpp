@@ -10,10 +10,13 @@ result<response> state::on(const load_module& c, std::int64_t now) {
   TROUPE_TRY_VOID(checks::module(c.module));
   for (const auto holder : c.module.holders)
     if (find_member(holder) == nullptr)
-      return error{errc::invalid_argument, "member " + to_string(holder) + ", a holder of module " + c.module.name + ", is not known"};
-  const auto at = std::find_if(modules_.begin(), modules_.end(), [&](const auto& m) { return m.hash == c.module.hash; });
+      return error{errc::invalid_argument,
+                   "member " + to_string(holder) + ", a holder of module " + c.module.name + ", is not known"};
+  const auto at =
+      std::find_if(modules_.begin(), modules_.end(), [&](const auto& m) { return m.hash == c.module.hash; });
   if (at == modules_.end() && modules_.size() >= modules_max)
-    return error{errc::resource_exhausted, "the cluster has " + std::to_string(modules_max) + " modules already: delete some"};
+    return error{errc::resource_exhausted,
+                 "the cluster has " + std::to_string(modules_max) + " modules already: delete some"};
 
   auto fresh = c.module;
   if (at != modules_.end()) {
@@ -30,7 +33,8 @@ result<response> state::on(const load_module& c, std::int64_t now) {
 result<response> state::on(const module_held& c, std::int64_t) {
   const auto at = std::find_if(modules_.begin(), modules_.end(), [&](const auto& m) { return m.hash == c.hash; });
   if (at == modules_.end()) return error{errc::not_found, "module " + checks::shorten(c.hash) + " is not loaded"};
-  if (find_member(c.holder) == nullptr) return error{errc::not_found, "member " + to_string(c.holder) + " is not known"};
+  if (find_member(c.holder) == nullptr)
+    return error{errc::not_found, "member " + to_string(c.holder) + " is not known"};
   auto& holders = at->holders;
   const auto place = std::lower_bound(holders.begin(), holders.end(), c.holder);
   if (place == holders.end() || *place != c.holder) holders.insert(place, c.holder);
@@ -45,7 +49,8 @@ result<response> state::on(const delete_module& c, std::int64_t) {
     if (named(m))
       for (const auto running : running_)
         if (jobs_.at(running).module_hash == m.hash)
-          return error{errc::failed_precondition, "job " + to_string(running) + " runs module " + m.name + ": wait for it, or cancel it"};
+          return error{errc::failed_precondition,
+                       "job " + to_string(running) + " runs module " + m.name + ": wait for it, or cancel it"};
   modules_.erase(std::remove_if(modules_.begin(), modules_.end(), named), modules_.end());
   return response{.text = c.name};
 }
@@ -63,7 +68,8 @@ result<const module_info*> state::resolve_module(std::string_view job_name, std:
   if (hash.empty()) {
     const auto newest = std::find_if(modules_.rbegin(), modules_.rend(), has_job);
     if (newest == modules_.rend())
-      return error{errc::not_found, "no loaded module has a job called " + job_text + ": load one with «module load FILE.so»"};
+      return error{errc::not_found,
+                   "no loaded module has a job called " + job_text + ": load one with «module load FILE.so»"};
     return &*newest;
   }
   const auto hash_text = checks::shorten(std::string(hash));
@@ -72,11 +78,14 @@ result<const module_info*> state::resolve_module(std::string_view job_name, std:
   const module_info* found = nullptr;
   for (const auto& m : modules_) {
     if (!std::string_view(m.hash).starts_with(hash)) continue;
-    if (found != nullptr) return error{errc::invalid_argument, "more than one module's hash begins with " + hash_text + ": give more digits"};
+    if (found != nullptr)
+      return error{errc::invalid_argument,
+                   "more than one module's hash begins with " + hash_text + ": give more digits"};
     found = &m;
   }
   if (found == nullptr) return error{errc::not_found, "no loaded module's hash begins with " + hash_text};
-  if (!has_job(*found)) return error{errc::not_found, "module " + found->name + " (" + hash_text + ") has no job called " + job_text};
+  if (!has_job(*found))
+    return error{errc::not_found, "module " + found->name + " (" + hash_text + ") has no job called " + job_text};
   return found;
 }
 

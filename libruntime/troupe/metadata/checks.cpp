@@ -10,10 +10,12 @@ error wrong(std::string message) { return {errc::invalid_argument, std::move(mes
 
 result<void> fields(const std::vector<field>& list, std::string_view what, std::size_t depth, std::size_t& count) {
   if (depth > schema_depth_max)
-    return wrong("the schema of " + std::string(what) + " is nested deeper than " + std::to_string(schema_depth_max) + " levels");
+    return wrong("the schema of " + std::string(what) + " is nested deeper than " + std::to_string(schema_depth_max) +
+                 " levels");
   count += list.size();
   if (count > schema_fields_max)
-    return wrong("the schema of " + std::string(what) + " has more than " + std::to_string(schema_fields_max) + " fields");
+    return wrong("the schema of " + std::string(what) + " has more than " + std::to_string(schema_fields_max) +
+                 " fields");
   for (const auto& f : list) {
     if (f.type > field_type::record)
       return wrong("field " + f.name + " of " + std::string(what) + " has a type that this build does not know");
@@ -39,7 +41,8 @@ std::string shorten(std::string text) {
 }
 
 result<void> format(data_format f) {
-  if (f > data_format::bytes) return wrong("format " + std::to_string(static_cast<int>(f)) + " is not known to this build");
+  if (f > data_format::bytes)
+    return wrong("format " + std::to_string(static_cast<int>(f)) + " is not known to this build");
   return ok();
 }
 
@@ -48,13 +51,15 @@ result<void> schema(const troupe::schema& s, std::string_view what) {
   return fields(s.fields, what, 1, count);
 }
 
-result<void> readable_as(const troupe::schema& has, const troupe::schema& wants, std::string_view dataset, std::string_view job) {
+result<void> readable_as(const troupe::schema& has, const troupe::schema& wants, std::string_view dataset,
+                         std::string_view job) {
   for (std::size_t i = 0; i < wants.fields.size(); ++i) {
     const auto& wanted = wants.fields[i];
     if (i < has.fields.size() ? has.fields[i] == wanted : wanted.type == field_type::optional) continue;
-    const auto found = i < has.fields.size() ? "has " + has.fields[i].name + " there, or with another type" : std::string("has no such field");
-    return error{errc::failed_precondition, "job " + std::string(job) + " reads field " + std::to_string(i + 1) + " (" + wanted.name +
-                                                "), but dataset " + std::string(dataset) + " " + found};
+    const auto found = i < has.fields.size() ? "has " + has.fields[i].name + " there, or with another type"
+                                             : std::string("has no such field");
+    return error{errc::failed_precondition, "job " + std::string(job) + " reads field " + std::to_string(i + 1) + " (" +
+                                                wanted.name + "), but dataset " + std::string(dataset) + " " + found};
   }
   return ok();
 }
@@ -63,7 +68,8 @@ result<void> address(std::string_view host_and_port) {
   const auto colon = host_and_port.rfind(':');
   const auto port = colon == std::string_view::npos ? std::string_view() : host_and_port.substr(colon + 1);
   const bool digits = std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (colon == 0 || port.empty() || port.size() > 5 || !digits || host_and_port.size() > 256 || std::stoi(std::string(port)) > 65535)
+  if (colon == 0 || port.empty() || port.size() > 5 || !digits || host_and_port.size() > 256 ||
+      std::stoi(std::string(port)) > 65535)
     return wrong("«" + shorten(std::string(host_and_port)) + "» is not an address of the form host:port");
   return ok();
 }
@@ -84,7 +90,8 @@ result<void> module(const module_info& m) {
     TROUPE_TRY_VOID(format(j.output_format));
     TROUPE_TRY_VOID(schema(j.input_schema, "the input of job " + j.name));
     TROUPE_TRY_VOID(schema(j.output_schema, "the output of job " + j.name));
-    if (j.stages < 1 || j.stages > 2) return wrong("job " + j.name + " has " + std::to_string(j.stages) + " stages, not 1 or 2");
+    if (j.stages < 1 || j.stages > 2)
+      return wrong("job " + j.name + " has " + std::to_string(j.stages) + " stages, not 1 or 2");
   }
   return ok();
 }
@@ -97,7 +104,8 @@ result<void> parameters(const std::map<std::string, std::string>& p) {
     size += name.size() + value.size();
   }
   if (size > parameters_bytes_max)
-    return wrong("the parameters are larger than " + format_bytes(parameters_bytes_max) + " together: put them into a dataset");
+    return wrong("the parameters are larger than " + format_bytes(parameters_bytes_max) +
+                 " together: put them into a dataset");
   return ok();
 }
 

@@ -25,8 +25,9 @@ result<split_table> split_table::make(const state& s, const job& j) {
       }
     }
   }
-  TROUPE_INVARIANT(tasks == j.plan.map_tasks,
-                   "job " + to_string(j.id) + " was planned with " + std::to_string(j.plan.map_tasks) + " map tasks, its inputs make " + std::to_string(tasks));
+  TROUPE_INVARIANT(tasks == j.plan.map_tasks, "job " + to_string(j.id) + " was planned with " +
+                                                  std::to_string(j.plan.map_tasks) + " map tasks, its inputs make " +
+                                                  std::to_string(tasks));
   table.size_ = static_cast<std::uint32_t>(tasks);
   return table;
 }

@@ -39,7 +39,9 @@ struct snapshot_image {
   std::map<dataset_id, bool> replaces;
   std::vector<remembered_answer> answers;
 };
-BOOST_DESCRIBE_STRUCT(snapshot_image, (), (applied, next_dataset, next_segment, next_job, members, datasets, reservations, modules, jobs, replaces, answers))
+BOOST_DESCRIBE_STRUCT(snapshot_image, (),
+                      (applied, next_dataset, next_segment, next_job, members, datasets, reservations, modules, jobs,
+                       replaces, answers))
 
 template <class Map>
 auto find_in(const Map& map, const typename Map::key_type& key) -> decltype(&map.begin()->second) {
@@ -126,18 +128,22 @@ result<state> state::restore(bytes_view snapshot) {
   if (!reader.get(magic) || magic != snapshot_magic || !reader.get(level))
     return error{errc::corrupted, "the metadata snapshot does not begin as one"};
   if (level > feature_level)
-    return error{errc::unsupported, "the metadata snapshot has feature level " + std::to_string(level) + ", this build knows " +
-                                        std::to_string(feature_level) + ": start a newer troupe-node"};
+    return error{errc::unsupported, "the metadata snapshot has feature level " + std::to_string(level) +
+                                        ", this build knows " + std::to_string(feature_level) +
+                                        ": start a newer troupe-node"};
   snapshot_image image;
   if (!reader.get(image) || !reader.at_end())
-    return error{errc::corrupted, "the metadata snapshot's " + std::to_string(snapshot.size()) + " bytes do not decode"};
+    return error{errc::corrupted,
+                 "the metadata snapshot's " + std::to_string(snapshot.size()) + " bytes do not decode"};
   state s;
   s.applied_ = image.applied;
   s.next_dataset_ = image.next_dataset;
   s.next_segment_ = image.next_segment;
   s.next_job_ = image.next_job;
-  bool good = fill(std::move(image.members), s.members_) && fill(std::move(image.datasets), s.datasets_) && fill(std::move(image.jobs), s.jobs_);
-  for (const auto& r : image.reservations) good = good && s.reservations_.emplace(r.first, reservation{r.count, r.dataset}).second;
+  bool good = fill(std::move(image.members), s.members_) && fill(std::move(image.datasets), s.datasets_) &&
+              fill(std::move(image.jobs), s.jobs_);
+  for (const auto& r : image.reservations)
+    good = good && s.reservations_.emplace(r.first, reservation{r.count, r.dataset}).second;
   if (!good) return error{errc::corrupted, "the metadata snapshot has an id twice"};
   s.modules_ = std::move(image.modules);
   s.replaces_ = std::move(image.replaces);

@@ -88,7 +88,8 @@ TEST_CASE("a killed process is found dead long before its lease ends", "[metadat
   CHECK(c.holder->member(child.id())->state_reason.find("process is gone") != std::string::npos);
 }
 
-TEST_CASE("a stopped process is found dead when its lease is over, and learns that it is fenced when it wakes", "[metadata_service]") {
+TEST_CASE("a stopped process is found dead when its lease is over, and learns that it is fenced when it wakes",
+          "[metadata_service]") {
   test_cluster c;
   follower_process child(member_id::random(), c.id);
   REQUIRE_OK(c.start_holder().join());
@@ -117,7 +118,8 @@ TEST_CASE("a restarted holder gives everyone a full lease, and then finds the de
   CHECK(std::chrono::steady_clock::now() - begun >= limits::lease_time);
 }
 
-TEST_CASE("a copied directory: the later start wins, the earlier is fenced, the same is refused", "[metadata_service]") {
+TEST_CASE("a copied directory: the later start wins, the earlier is fenced, the same is refused",
+          "[metadata_service]") {
   test_cluster c;
   REQUIRE_OK(c.start_holder().join());
   seat a;
@@ -142,7 +144,8 @@ TEST_CASE("a copied directory: the later start wins, the earlier is fenced, the 
   CHECK(c.holder->member(a.member)->state == member_state::alive);
 }
 
-TEST_CASE("a node that comes back after it was found dead is fenced at the door, and welcome as a later incarnation", "[metadata_service]") {
+TEST_CASE("a node that comes back after it was found dead is fenced at the door, and welcome as a later incarnation",
+          "[metadata_service]") {
   test_cluster c;
   REQUIRE_OK(c.start_holder().join());
   seat a;

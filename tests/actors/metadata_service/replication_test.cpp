@@ -149,7 +149,8 @@ TEST_CASE("time of a command", "[.benchmark]") {
       times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count());
     }
     std::sort(times.begin(), times.end());
-    std::cout << (from == one.get() ? "follower" : "holder") << ": p50 " << times[times.size() / 2] << " ms, p99 " << times[times.size() * 99 / 100] << " ms\n";
+    std::cout << (from == one.get() ? "follower" : "holder") << ": p50 " << times[times.size() / 2] << " ms, p99 "
+              << times[times.size() * 99 / 100] << " ms\n";
   }
   for (const int inflight : {1, 8, 64, 512}) {
     std::atomic<int> left{10'000};
@@ -164,6 +165,8 @@ TEST_CASE("time of a command", "[.benchmark]") {
     };
     for (int i = 0; i < inflight; ++i) next();
     done.get_future().wait();
-    std::cout << inflight << " in flight: " << 10'000 / std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() << " commands/s\n";
+    std::cout << inflight << " in flight: "
+              << 10'000 / std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count()
+              << " commands/s\n";
   }
 }

@@ -51,7 +51,8 @@ TEST_CASE("a holder that restarts has the same state, from its log alone and fro
   CHECK(std::filesystem::exists(c.directory.path() + "/snapshot") == with_snapshot);
 }
 
-TEST_CASE("followers outlive a restart of the holder: they keep their state, reconnect, and are not found dead", "[metadata_service]") {
+TEST_CASE("followers outlive a restart of the holder: they keep their state, reconnect, and are not found dead",
+          "[metadata_service]") {
   test_cluster c;
   REQUIRE_OK(c.start_holder().join());
   seat a;

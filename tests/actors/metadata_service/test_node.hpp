@@ -113,13 +113,16 @@ class test_node {
   }
 
   result<joined> join(std::chrono::seconds patience = 20s) {
-    if (joining_.wait_for(patience) != std::future_status::ready) return error{errc::deadline_exceeded, "did not join; log:\n" + lines()};
+    if (joining_.wait_for(patience) != std::future_status::ready)
+      return error{errc::deadline_exceeded, "did not join; log:\n" + lines()};
     return joining_.get();
   }
-  result<metadata::response> propose(metadata::command c, request_id id = request_id::random(), std::uint32_t deadline_ms = 10'000) {
+  result<metadata::response> propose(metadata::command c, request_id id = request_id::random(),
+                                     std::uint32_t deadline_ms = 10'000) {
     auto promise = std::make_shared<std::promise<result<metadata::response>>>();
     auto future = promise->get_future();
-    node_->propose(std::move(c), id, deadline_ms, [promise](result<metadata::response> r) { promise->set_value(std::move(r)); });
+    node_->propose(std::move(c), id, deadline_ms,
+                   [promise](result<metadata::response> r) { promise->set_value(std::move(r)); });
     if (future.wait_for(30s) != std::future_status::ready) return error{errc::internal, "no answer at all"};
     return future.get();
   }
@@ -154,7 +157,8 @@ class test_node {
       w->seen = true;
       w->changed.notify_all();
     };
-    const auto end = node_->observe([look](log_index, const metadata::command&, const result<metadata::response>&, const metadata::state& s) { look(s); });
+    const auto end = node_->observe([look](log_index, const metadata::command&, const result<metadata::response>&,
+                                           const metadata::state& s) { look(s); });
     node_->read([&](const metadata::state& s) { look(s); });
     std::unique_lock lock(w->mutex);
     const bool seen = w->changed.wait_for(lock, patience, [&] { return w->seen; });

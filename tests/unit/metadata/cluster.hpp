@@ -84,8 +84,8 @@ struct cluster {
   }
 
   /// A dataset of lines: one partition for each list of segment sizes.
-  dataset_id import(const std::string& name, const std::vector<std::vector<std::uint64_t>>& sizes, const std::vector<member_id>& holders,
-                    bool replace = false) {
+  dataset_id import(const std::string& name, const std::vector<std::vector<std::uint64_t>>& sizes,
+                    const std::vector<member_id>& holders, bool replace = false) {
     const auto begun = begin(name, holders.front(), replace);
     commit_import c;
     c.dataset = begun.dataset;
@@ -101,7 +101,8 @@ struct cluster {
     return begun.dataset;
   }
 
-  static module_info make_module(char digit, const std::string& name, const std::string& job_name, std::uint32_t stages = 2) {
+  static module_info make_module(char digit, const std::string& name, const std::string& job_name,
+                                 std::uint32_t stages = 2) {
     module_info m;
     m.hash = std::string(64, digit);
     m.name = name;
@@ -125,7 +126,8 @@ struct cluster {
     return made.job;
   }
 
-  commit_task task(job_id id, std::uint32_t stage, std::uint32_t index, member_id where, std::uint32_t attempt = 1) const {
+  commit_task task(job_id id, std::uint32_t stage, std::uint32_t index, member_id where,
+                   std::uint32_t attempt = 1) const {
     const auto& j = *state.find_job(id);
     commit_task c;
     c.job = id;
@@ -141,7 +143,8 @@ struct cluster {
     c.commit.output_records = 3;
     c.commit.counters["seen"] = 5;
     if (stage + 1 == j.description.stages)
-      c.commit.output = make_segment(segment_id{j.first_segment.value + std::uint64_t{index} * attempts_per_task + attempt - 1}, 50, {where});
+      c.commit.output = make_segment(
+          segment_id{j.first_segment.value + std::uint64_t{index} * attempts_per_task + attempt - 1}, 50, {where});
     return c;
   }
 

@@ -60,13 +60,19 @@ TEST_CASE("an import that is not right in itself is refused before anything chan
   const auto begun = c.must(b);
   const auto other = c.begin("y", m);
   const auto good = c.make_segment(begun.first_segment, 100, {m});
-  const auto commit = [&](std::vector<partition> p) { return c.refused(commit_import{begun.dataset, std::move(p)}).code(); };
+  const auto commit = [&](std::vector<partition> p) {
+    return c.refused(commit_import{begun.dataset, std::move(p)}).code();
+  };
   CHECK(commit({}) == errc::invalid_argument);
   CHECK(commit({partition{{good, good}}}) == errc::invalid_argument);
-  CHECK(commit({partition{{good}}, partition{{c.make_segment(other.first_segment, 1, {m})}}}) == errc::invalid_argument);
-  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {})}}}) == errc::invalid_argument);
-  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {stranger})}}}) == errc::invalid_argument);
-  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {m, m})}}}) == errc::invalid_argument);
+  CHECK(commit({partition{{good}}, partition{{c.make_segment(other.first_segment, 1, {m})}}}) ==
+        errc::invalid_argument);
+  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {})}}}) ==
+        errc::invalid_argument);
+  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {stranger})}}}) ==
+        errc::invalid_argument);
+  CHECK(commit({partition{{good}}, partition{{c.make_segment(begun.first_segment.next(), 1, {m, m})}}}) ==
+        errc::invalid_argument);
   c.must(commit_import{begun.dataset, {partition{{good}}}});
 }
 

@@ -14,7 +14,7 @@ struct with_corpus : cluster {
   with_corpus() {
     must(load_module{make_module('a', "wc", "word_count")});
     must(load_module{make_module('b', "grep", "grep", 1)});
-    import("corpus", {{40 * mib, 10 * mib}, {}, {0, 16 * mib}}, {a});
+    import("corpus", {{40 * mib, 10 * mib}, {}, { 0, 16 * mib }}, {a});
   }
 };
 
@@ -126,7 +126,9 @@ TEST_CASE("records are read by a schema that fits", "[metadata]") {
   CHECK(c.refused(j).code() == errc::failed_precondition);
   import_records("other", {{"word", field_type::string, {}}, {"count", field_type::int64, {}}});
   CHECK(c.refused(j).code() == errc::failed_precondition);
-  import_records("longer", {{"word", field_type::string, {}}, {"count", field_type::uint64, {}}, {"more", field_type::boolean, {}}});
+  import_records(
+      "longer",
+      {{"word", field_type::string, {}}, {"count", field_type::uint64, {}}, {"more", field_type::boolean, {}}});
   c.must(j);
 }
 
@@ -238,7 +240,8 @@ TEST_CASE("the loss of a member loses its map outputs and moves its supervisors"
   again.commit.digest = {99, 99};
   CHECK(c.refused(again).code() == errc::failed_precondition);  // not deterministic
   c.must(c.task(id, 0, 0, c.b, 2));
-  CHECK(c.refused(revoke_task{id, epoch{2}, stage_index{0}, task_index{0}, attempt_number{1}}).code() == errc::not_found);
+  CHECK(c.refused(revoke_task{id, epoch{2}, stage_index{0}, task_index{0}, attempt_number{1}}).code() ==
+        errc::not_found);
   c.must(revoke_task{id, epoch{2}, stage_index{0}, task_index{0}, attempt_number{2}});
   CHECK(!c.state.find_job(id)->stages[0].committed.contains(task_index{0}));
 }

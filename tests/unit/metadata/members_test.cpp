@@ -49,8 +49,10 @@ TEST_CASE("a verdict on an earlier incarnation, or that wakes the dead, changes 
   cluster c;
   const auto m = c.join(1, 2);
   CHECK(c.refused(set_member_state{m, incarnation{1}, member_state::dead, "late"}).code() == errc::aborted);
-  CHECK(c.refused(set_member_state{identity_of<member_id>(7), incarnation{1}, member_state::dead, ""}).code() == errc::not_found);
-  CHECK(c.refused(set_member_state{m, incarnation{2}, static_cast<member_state>(9), ""}).code() == errc::invalid_argument);
+  CHECK(c.refused(set_member_state{identity_of<member_id>(7), incarnation{1}, member_state::dead, ""}).code() ==
+        errc::not_found);
+  CHECK(c.refused(set_member_state{m, incarnation{2}, static_cast<member_state>(9), ""}).code() ==
+        errc::invalid_argument);
   c.must(set_member_state{m, incarnation{2}, member_state::suspect, "silent for 0.5 s"});
   CHECK(c.state.find_member(m)->state_reason == "silent for 0.5 s");
   c.must(set_member_state{m, incarnation{2}, member_state::alive, ""});

@@ -9,16 +9,20 @@ using namespace troupe::metadata::testing;
 
 namespace {
 
-/// Random commands, most of them sensible: they draw names and ids from small ranges, and often from what the state has.
+/// Random commands, most of them sensible: they draw names and ids from small ranges, and often from what the state
+/// has.
 class generator {
  public:
   explicit generator(std::uint32_t seed) : random_(seed) {}
 
   command next(const state& s) {
     switch (pick(20)) {
-      case 0: return register_member{make_member(small(), pick(6))};
-      case 1: return set_member_state{member(), incarnation{pick(6)}, static_cast<member_state>(pick(5)), "r"};
-      case 2: case 3: {
+      case 0:
+        return register_member{make_member(small(), pick(6))};
+      case 1:
+        return set_member_state{member(), incarnation{pick(6)}, static_cast<member_state>(pick(5)), "r"};
+      case 2:
+      case 3: {
         begin_import b;
         b.name = name();
         b.importer = member();
@@ -26,22 +30,30 @@ class generator {
         b.segment_ids = pick(4);
         return b;
       }
-      case 4: return allocate_segments{dataset(s), pick(3)};
-      case 5: case 6: {
+      case 4:
+        return allocate_segments{dataset(s), pick(3)};
+      case 5:
+      case 6: {
         commit_import c;
         c.dataset = dataset(s);
         for (auto& [id, d] : s.datasets())
           if (d.state == dataset_state::creating && !d.made_by && coin()) c.dataset = id;
         c.partitions.resize(pick(3));
         for (auto& p : c.partitions)
-          if (coin()) p.segments.push_back(cluster::make_segment(segment_id{pick(400)}, pick(3) * 20 * mib, {member()}));
+          if (coin())
+            p.segments.push_back(cluster::make_segment(segment_id{pick(400)}, pick(3) * 20 * mib, {member()}));
         return c;
       }
-      case 7: return abort_import{dataset(s)};
-      case 8: return delete_dataset{name()};
-      case 9: return report_damage{dataset(s), segment_id{pick(400)}, member()};
-      case 10: return load_module{cluster::make_module(static_cast<char>('a' + pick(3)), "m", "job", 1 + pick(2))};
-      case 11: return coin() ? command(module_held{std::string(64, 'a'), member()}) : command(delete_module{"m"});
+      case 7:
+        return abort_import{dataset(s)};
+      case 8:
+        return delete_dataset{name()};
+      case 9:
+        return report_damage{dataset(s), segment_id{pick(400)}, member()};
+      case 10:
+        return load_module{cluster::make_module(static_cast<char>('a' + pick(3)), "m", "job", 1 + pick(2))};
+      case 11:
+        return coin() ? command(module_held{std::string(64, 'a'), member()}) : command(delete_module{"m"});
       case 12: {
         create_job c;
         c.job_name = "job";
@@ -51,15 +63,24 @@ class generator {
         c.parameters["p"] = name();
         return c;
       }
-      case 13: return start_job{job(s), epoch(s)};
-      case 14: case 15: case 16: return task(s);
-      case 17: return revoke_task{last_job_, epoch(s), stage_index{pick(2)}, task_index{pick(3)}, attempt_number{pick(3)}};
-      case 18: return finish_job{job(s), epoch(s), static_cast<job_state>(pick(5)), std::nullopt, 1, 0, 0.25};
-      default: return coin() ? command(cancel_job{job(s), "c"}) : command(noop{});
+      case 13:
+        return start_job{job(s), epoch(s)};
+      case 14:
+      case 15:
+      case 16:
+        return task(s);
+      case 17:
+        return revoke_task{last_job_, epoch(s), stage_index{pick(2)}, task_index{pick(3)}, attempt_number{pick(3)}};
+      case 18:
+        return finish_job{job(s), epoch(s), static_cast<job_state>(pick(5)), std::nullopt, 1, 0, 0.25};
+      default:
+        return coin() ? command(cancel_job{job(s), "c"}) : command(noop{});
     }
   }
 
-  std::uint32_t pick(std::uint32_t below) { return std::uniform_int_distribution<std::uint32_t>(0, below - 1)(random_); }
+  std::uint32_t pick(std::uint32_t below) {
+    return std::uniform_int_distribution<std::uint32_t>(0, below - 1)(random_);
+  }
 
  private:
   bool coin() { return pick(2) == 0; }
@@ -92,8 +113,10 @@ class generator {
     c.commit.digest = {pick(8) == 0 ? 1U : 0U, 0};
     c.commit.counters["n"] = pick(10);
     if (j != nullptr && c.stage.value + 1 == j->description.stages && coin())
-      c.commit.output = cluster::make_segment(
-          segment_id{j->first_segment.value + std::uint64_t{c.task.value} * attempts_per_task + c.commit.attempt.value - 1}, 10, {member()});
+      c.commit.output =
+          cluster::make_segment(segment_id{j->first_segment.value + std::uint64_t{c.task.value} * attempts_per_task +
+                                           c.commit.attempt.value - 1},
+                                10, {member()});
     return c;
   }
   std::mt19937 random_;
@@ -126,7 +149,8 @@ void check_sound(const state& s) {
     REQUIRE(runs == !j.stages.empty());
     if (!runs) REQUIRE(!j.supervisor);
     if (runs && any_alive) REQUIRE(j.supervisor);
-    if (runs) for (const auto input : j.inputs) REQUIRE(s.find_dataset(input) != nullptr);
+    if (runs)
+      for (const auto input : j.inputs) REQUIRE(s.find_dataset(input) != nullptr);
   }
 }
 
@@ -142,7 +166,8 @@ TEST_CASE("the same random entries give the same snapshot bytes, also across a r
     std::vector<envelope> log;
     for (int i = 0; i < 600; ++i) {
       envelope e{identity_of<request_id>(1), 1'000 + i, g.next(first)};
-      store_le(reinterpret_cast<char*>(e.id.value.octets.data()) + 1, static_cast<std::uint32_t>(g.pick(20) == 0 && i > 0 ? i - 1 : i));
+      store_le(reinterpret_cast<char*>(e.id.value.octets.data()) + 1,
+               static_cast<std::uint32_t>(g.pick(20) == 0 && i > 0 ? i - 1 : i));
       log.push_back(e);
       const auto before = first.snapshot();
       const auto answer = first.apply(first.applied().next(), e);

@@ -28,7 +28,8 @@ TEST_CASE("a repeated request has one effect and one answer", "[metadata]") {
   const auto refused = s.apply(log_index{4}, request(3, delete_dataset{"x"}));
   REQUIRE(!refused);
   REQUIRE_OK(s.apply(log_index{5}, request(4, commit_import{first->dataset, {partition{}}})));
-  CHECK(s.apply(log_index{6}, request(3, delete_dataset{"x"})) == refused);  // the answer of then, though it would work now
+  CHECK(s.apply(log_index{6}, request(3, delete_dataset{"x"})) ==
+        refused);  // the answer of then, though it would work now
   CHECK(s.find_dataset("x") != nullptr);
 }
 
@@ -56,7 +57,8 @@ TEST_CASE("damaged and foreign snapshots are refused", "[metadata]") {
   const auto good = c.state.snapshot();
   REQUIRE_OK(state::restore(good));
   CHECK(state::restore("").error().code() == errc::corrupted);
-  for (std::size_t size = 0; size < good.size(); ++size) CHECK(state::restore(bytes_view(good).substr(0, size)).error().code() == errc::corrupted);
+  for (std::size_t size = 0; size < good.size(); ++size)
+    CHECK(state::restore(bytes_view(good).substr(0, size)).error().code() == errc::corrupted);
   CHECK(state::restore(good + "x").error().code() == errc::corrupted);
   auto newer = good;
   ++newer[8];
