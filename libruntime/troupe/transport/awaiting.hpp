@@ -81,8 +81,12 @@ awaitable<result<T>> await_result(Start start, steady_time deadline) {
 ///
 ///   for (;;) {
 ///     const auto seen = changes.generation();
-///     if (job_has_ended() || !co_await changes.wait(seen, deadline)) break;
+///     if (job_has_ended()) break;
+///     const bool changed = co_await changes.wait(seen, deadline);
+///     if (!changed) break;
 ///   }
+///
+/// (One co_await a statement, never behind || or && or ?: — g++ 12 destroys temporaries there that it never made.)
 class notifier {
  public:
   notifier();

@@ -56,6 +56,9 @@ struct connection::state : std::enable_shared_from_this<connection::state> {
   tcp::endpoint remote;
   tcp::endpoint local;
   transport::peer who;
+  /// Asio waits for the next readiness after an end of file, which never comes: what ended the reading is kept and said
+  /// again.
+  error_code read_end;
   std::vector<std::shared_ptr<void>> tickets;
 
   void arm(direction& d) {
@@ -118,13 +121,15 @@ connection& connection::operator=(connection&& other) noexcept {
 awaitable<result<std::size_t>> connection::read_some(std::span<char> into, steady_time deadline) {
   const auto s = state_;
   if (!s || !s->socket.is_open()) co_return closed_here();
-  if (into.empty()) co_return std::size_t{0};
+  if (into.empty() || s->read_end == asio::error::eof) co_return std::size_t{0};
+  if (s->read_end) co_return to_error(s->read_end, false, "");
   s->begin(s->reading, deadline);
   const running_guard guard{s->reading};
   error_code failure;
   const auto size = co_await s->socket.async_read_some(
       asio::buffer(into.data(), into.size()),
       asio::bind_cancellation_slot(s->reading.cancel.slot(), asio::redirect_error(asio::use_awaitable, failure)));
+  if (failure && failure != asio::error::operation_aborted) s->read_end = failure;
   if (failure == asio::error::eof) co_return std::size_t{0};
   if (failure) co_return to_error(failure, s->reading.timed_out, "waiting for the other side");
   co_return size;

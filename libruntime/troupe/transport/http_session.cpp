@@ -56,10 +56,15 @@ void http_session::close_if_idle() {
 }
 
 awaitable<void> http_session::run([[maybe_unused]] std::shared_ptr<http_session> self) {
-  while (co_await read_header()) {
+  for (;;) {
+    const bool there = co_await read_header();
+    if (!there) co_return;
     co_await handle();
     if (answer_ == answer::cut || !stream_.is_open()) co_return;
-    if (close_after_ || !keeps_alive() || !co_await drain()) {
+    // One co_await a statement: g++ 12 destroys the temporaries of one behind || also where it was never reached.
+    bool goes_on = !close_after_ && keeps_alive();
+    if (goes_on) goes_on = co_await drain();
+    if (!goes_on) {
       co_await linger();
       co_return;
     }
@@ -147,7 +152,8 @@ awaitable<void> http_session::refuse(int status, error why) {
   close_after_ = true;
   const auto body = problem_json(status, why.message(), why.code());
   const std::string fields = status == 401 ? "WWW-Authenticate: Bearer\r\n" : "";
-  if (co_await send_whole(status, "application/problem+json", fields, body)) co_await linger();
+  const auto sent = co_await send_whole(status, "application/problem+json", fields, body);
+  if (sent) co_await linger();
   stream_.close();
 }
 

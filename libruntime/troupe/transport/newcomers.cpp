@@ -7,7 +7,14 @@ namespace {
 /// Calls a function when it goes.
 template <class F>
 std::shared_ptr<void> make_ticket(F f) {
-  return {nullptr, [f = std::move(f)](void*) { f(); }};
+  struct ticket {
+    explicit ticket(F at_end) : f(std::move(at_end)) {}
+    ~ticket() { f(); }
+    ticket(const ticket&) = delete;
+    ticket& operator=(const ticket&) = delete;
+    F f;
+  };
+  return std::make_shared<ticket>(std::move(f));
 }
 }  // namespace
 
