@@ -13,13 +13,13 @@ enum class word_kind { none, file, dataset, module, job_name, job_id, node, loca
 
 /// A word of the shell: everything that help, completion and the runner know of it.
 struct command {
-  std::string name;     ///< «import», «module build»
-  std::string group;    ///< heading in `help`
-  std::string usage;    ///< «import SOURCE… to NAME»; options are added from the list below
-  std::string summary;  ///< half a line
-  std::string help;     ///< a paragraph; may be empty
-  std::string example;  ///< one or more lines
-  std::vector<option> options;
+  std::string name{};     ///< «import», «module build»
+  std::string group{};    ///< heading in `help`
+  std::string usage{};    ///< «import SOURCE… to NAME»; options are added from the list below
+  std::string summary{};  ///< half a line
+  std::string help{};     ///< a paragraph; may be empty
+  std::string example{};  ///< one or more lines
+  std::vector<option> options{};
   std::size_t words_min = 0;
   std::size_t words_max = 0;
   word_kind completes = word_kind::none;  ///< its words (before `to`, if it has one)

@@ -145,10 +145,10 @@ outcome<api::json::array> api_client::items(const std::string& path) {
     TROUPE_TRY(auto list, typed<page_of_items>(value, "answer"));
     for (auto& item : list.items) out.push_back(std::move(item));
     if (!list.next_cursor || list.next_cursor->empty()) return out;
+    if (cursor == *list.next_cursor) break;  // or it would be the same page for ever
     cursor = *list.next_cursor;
   }
-  return failure(status::failed,
-                 path + ": more than " + std::to_string(pages_max) + " pages; the cursor does not come to an end");
+  return failure(status::failed, path + ": the node's list does not come to an end (cursor \"" + cursor + "\")");
 }
 
 outcome<api::json::value> api_client::post(const std::string& path, const api::json::value& body) {

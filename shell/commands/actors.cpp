@@ -91,24 +91,38 @@ std::string event_line(const json::value& event) {
   return cell("time", shown_as::time) + "  " + cell("node") + "  " + cell("kind") + "  " + cell("text") + "\n";
 }
 
+std::uint64_t id_of(const json::value& event) {
+  json::error_code failed;
+  const auto* id = member_at(event, "id");
+  return id != nullptr && id->is_number() ? id->to_number<std::uint64_t>(failed) : 0;
+}
+
+/// Events after one that was seen; waits for the first of them up to `wait_ms`. Here the last event's id is the cursor.
+outcome<json::array> events_after(api_client& client, std::uint64_t after, int wait_ms) {
+  json::array out;
+  for (;;) {
+    TROUPE_TRY(const auto value,
+               client.get("/events?limit=1000&wait_ms=" + std::to_string(wait_ms) + "&after=" + std::to_string(after)));
+    TROUPE_TRY(auto page, api_client::typed<api::list<json::value>>(value, "events"));
+    for (auto& event : page.items) {
+      after = std::max(after, id_of(event));
+      out.push_back(std::move(event));
+    }
+    if (!page.next_cursor || page.items.empty()) return out;
+    wait_ms = 0;
+  }
+}
+
 outcome<void> follow_events(session& s, const std::string& what, std::uint64_t after) {
   TROUPE_TRY(auto* const client, s.client());
   while (!interrupts::pending()) {
-    auto value = client->get("/events?wait_ms=10000&after=" + std::to_string(after));
-    if (!value && value.error().status == status::interrupted) break;
-    if (!value) return value.error();
-    const auto* items = member_at(*value, "items");
-    if (items == nullptr || !items->is_array())
-      return failure(status::failed, "the cluster's answer has no list of events");
-    for (const auto& event : items->get_array()) {
-      json::error_code failed;
-      if (const auto* id = member_at(event, "id"); id != nullptr && id->is_number())
-        after = std::max(after, id->to_number<std::uint64_t>(failed));
+    const auto items = events_after(*client, after, 10'000);
+    if (!items && items.error().status == status::interrupted) break;
+    if (!items) return items.error();
+    for (const auto& event : *items) {
+      after = std::max(after, id_of(event));
       if (!is_about(event, what)) continue;
-      if (s.settings.output == output_format::table)
-        s.print(event_line(event));
-      else
-        s.print(json::serialize(event) + "\n");
+      s.print(s.settings.output == output_format::table ? event_line(event) : json::serialize(event) + "\n");
     }
   }
   return failure(status::interrupted, "");
@@ -118,13 +132,11 @@ outcome<void> events(session& s, const arguments& given) {
   const auto what = given.words.empty() ? "" : given.words[0];
   TROUPE_TRY(const auto limit, given.number("--limit", 1, 10'000));
   TROUPE_TRY(auto* const client, s.client());
-  TROUPE_TRY(const auto all, client->items("/events"));
+  TROUPE_TRY(const auto all, events_after(*client, 0, 0));
   json::array items;
   std::uint64_t last = 0;
   for (const auto& event : all) {
-    json::error_code failed;
-    if (const auto* id = member_at(event, "id"); id != nullptr && id->is_number())
-      last = std::max(last, id->to_number<std::uint64_t>(failed));
+    last = std::max(last, id_of(event));
     if (is_about(event, what)) items.push_back(event);
   }
   const auto keep = static_cast<std::size_t>(limit.value_or(1000));
@@ -143,35 +155,23 @@ outcome<void> events(session& s, const arguments& given) {
 
 std::vector<command> actor_commands() {
   return {
-      {"tree",
-       "actors",
-       "tree",
-       "Shows the actors as they are now: supervisors, workers, mappers and reducers",
-       "",
-       "tree",
-       {},
-       0,
-       0,
-       word_kind::none,
-       false,
-       word_kind::none,
-       false,
-       tree},
-      {"events",
-       "actors",
-       "events [X]",
-       "Shows what happened in the cluster, the newest last",
-       "X is a node, a kind of event or a job's number: only events about it are shown.",
-       "events node2",
-       {{"--limit", "N", "the last N only; 1000 by default"},
-        {"--follow", "", "goes on showing them as they come, until Ctrl-C"}},
-       0,
-       1,
-       word_kind::node,
-       false,
-       word_kind::none,
-       false,
-       events},
+      {.name = "tree",
+       .group = "actors",
+       .usage = "tree",
+       .summary = "Shows the actors as they are now: supervisors, workers, mappers and reducers",
+       .example = "tree",
+       .run = tree},
+      {.name = "events",
+       .group = "actors",
+       .usage = "events [X]",
+       .summary = "Shows what happened in the cluster, the newest last",
+       .help = "X is a node, a kind of event or a job's number: only events about it are shown.",
+       .example = "events node2",
+       .options = {{"--limit", "N", "the last N only; 1000 by default"},
+                   {"--follow", "", "goes on showing them as they come, until Ctrl-C"}},
+       .words_max = 1,
+       .completes = word_kind::node,
+       .run = events},
   };
 }
 

@@ -20,8 +20,11 @@ TEST_CASE("CSV is quoted as RFC 4180 says") {
 }
 
 TEST_CASE("cells are for people or for programs") {
-  const auto value = json::parse(R"({"bytes":1536,"at":"2026-11-23T08:58:29.123Z","none":null,"list":["a","b"],"yes":true,"deep":{"x":7},"evil":"a\u001b[2Jb"})");
-  const auto cell = [&](const char* path, shown_as how, bool people) { return cell_text(member_at(value, path), how, people); };
+  const auto value = json::parse(
+      R"({"bytes":1536,"at":"2026-11-23T08:58:29.123Z","none":null,"list":["a","b"],"yes":true,"deep":{"x":7},"evil":"a\u001b[2Jb"})");
+  const auto cell = [&](const char* path, shown_as how, bool people) {
+    return cell_text(member_at(value, path), how, people);
+  };
   CHECK(cell("bytes", shown_as::bytes, true) == "1.50 KiB");
   CHECK(cell("bytes", shown_as::bytes, false) == "1536");
   CHECK(cell("at", shown_as::time, true) == "2026-11-23 08:58:29Z");
@@ -69,7 +72,8 @@ TEST_CASE("a job is told in a line: while it runs, when it has succeeded, when i
   job.output_records = 56;
   job.lost_attempts = 2;
   job.lost_task_seconds = 0.8;
-  CHECK(summary_text(job) == "job 7 (word_count) succeeded: 1,234 records (2.00 KiB) in, 56 out, 3.2 s; 2 attempts lost (800 ms of work)");
+  CHECK(summary_text(job) ==
+        "job 7 (word_count) succeeded: 1,234 records (2.00 KiB) in, 56 out, 3.2 s; 2 attempts lost (800 ms of work)");
   job.state = api::job_state::failed;
   job.error = api::job_error{"it threw", "node2", "corpus", 41};
   CHECK(failure_text(job) == "job 7 (word_count) failed: node2, record 41 of corpus: it threw");

@@ -87,7 +87,7 @@ TEST_CASE("the nearest word is suggested, and none when none is near") {
 TEST_CASE("options stand anywhere, and what is wrong is a usage failure") {
   const std::vector<option> options{{"--copies", "R", ""}, {"--replace", "", ""}};
   const auto read = read_arguments("import", options, {"a", "--copies", "2", "-", "to", "b", "--replace"});
-  REQUIRE(read);
+  REQUIRE(read.has_value());
   CHECK(read->words == words{"a", "-", "to", "b"});
   CHECK(read->get("--copies") == "2");
   CHECK(read->has("--replace"));
@@ -97,9 +97,10 @@ TEST_CASE("options stand anywhere, and what is wrong is a usage failure") {
   CHECK(read_arguments("import", options, {"a", "--", "--copies"})->words == words{"a", "--copies"});
   CHECK(read_arguments("run", options, {"j", "a", "to", "b", "x=-1", "y=--z"})->words.size() == 6);
   CHECK(read_arguments("import", options, {"-h"})->help);
-  for (const words& wrong : {words{"--copy", "2"}, words{"--copies"}, words{"--copies", "1", "--copies", "2"}, words{"-x"}}) {
+  for (const words& wrong :
+       {words{"--copy", "2"}, words{"--copies"}, words{"--copies", "1", "--copies", "2"}, words{"-x"}}) {
     const auto refused = read_arguments("import", options, wrong);
-    REQUIRE_FALSE(refused);
+    REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().status == status::usage);
     CHECK(refused.error().message.find("import") != std::string::npos);
   }
@@ -124,8 +125,9 @@ TEST_CASE("every word has a summary, an example that is itself, and a function")
     for (const auto& example : *examples) {
       std::size_t taken = 0;
       CHECK(find_command(example.words, taken) == &c);
-      const auto given = read_arguments(c.name, c.options, {example.words.begin() + static_cast<std::ptrdiff_t>(taken), example.words.end()});
-      REQUIRE(given);
+      const auto given = read_arguments(
+          c.name, c.options, {example.words.begin() + static_cast<std::ptrdiff_t>(taken), example.words.end()});
+      REQUIRE(given.has_value());
       CHECK(given->words.size() >= c.words_min);
       CHECK(given->words.size() <= c.words_max);
     }
@@ -133,13 +135,16 @@ TEST_CASE("every word has a summary, an example that is itself, and a function")
 }
 
 TEST_CASE("the words of this issue are there") {
-  for (const std::string word : {"up", "down", "clusters", "use", "connect", "nodes", "spawn", "start", "kill", "pause", "resume", "import", "datasets",
-                                 "describe", "head", "export", "delete", "module build", "module load", "module delete", "modules", "run", "jobs", "job",
-                                 "logs", "wait", "watch", "cancel", "tree", "events", "help", "history", "set", "source", "quit"}) {
+  for (const std::string word :
+       {"up",          "down",          "clusters", "use",      "connect",  "nodes", "spawn",  "start",  "kill",
+        "pause",       "resume",        "import",   "datasets", "describe", "head",  "export", "delete", "module build",
+        "module load", "module delete", "modules",  "run",      "jobs",     "job",   "logs",   "wait",   "watch",
+        "cancel",      "tree",          "events",   "help",     "history",  "set",   "source", "quit"}) {
     INFO(word);
     std::size_t taken = 0;
     const auto space = word.find(' ');
-    const auto* found = find_command(space == std::string::npos ? words{word} : words{word.substr(0, space), word.substr(space + 1)}, taken);
+    const auto* found = find_command(
+        space == std::string::npos ? words{word} : words{word.substr(0, space), word.substr(space + 1)}, taken);
     REQUIRE(found != nullptr);
     CHECK(found->name == word);
   }

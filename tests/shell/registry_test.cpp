@@ -20,7 +20,9 @@ TEST_CASE("clusters.toml survives the way through text") {
 }
 
 TEST_CASE("a file written by hand is read, and keys of a newer version are passed over") {
-  const auto read = registry::parse("# mine\ncurrent = \"a\"  # yes\nfuture = 3\n\n[cluster.a]\naddresses = [ \"x:1\" , \"y:2\" ]\nmood = \"good\"\n", "f");
+  const auto read = registry::parse(
+      "# mine\ncurrent = \"a\"  # yes\nfuture = 3\n\n[cluster.a]\naddresses = [ \"x:1\" , \"y:2\" ]\nmood = \"good\"\n",
+      "f");
   REQUIRE_OK(read);
   CHECK(read->find("a")->addresses.size() == 2);
 }

@@ -29,7 +29,9 @@ struct folder {
     std::ifstream in(path / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
-  std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator())); }
+  std::size_t entries() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator()));
+  }
 };
 
 std::string all_of(import_source& source, std::size_t piece) {
@@ -49,12 +51,12 @@ TEST_CASE("files follow each other, and no two records run together") {
   const std::vector<std::string> files{f.file("a", "1\n2"), f.file("empty", ""), f.file("b", "3\n"), f.file("c", "4")};
   for (const std::size_t piece : {1u, 3u, 100u}) {
     auto source = import_source::open(files, true);
-    REQUIRE(source);
+    REQUIRE(source.has_value());
     CHECK(source->bytes_total() == 8u);
     CHECK(all_of(*source, piece) == "1\n2\n3\n4");
   }
   auto raw = import_source::open(files, false);
-  REQUIRE(raw);
+  REQUIRE(raw.has_value());
   CHECK(raw->bytes_total() == 7u);
   CHECK(all_of(*raw, 100) == "1\n23\n4");
 }
@@ -63,10 +65,10 @@ TEST_CASE("an unreadable source is refused before anything is sent") {
   const folder f;
   const auto good = f.file("a", "1\n");
   const auto missing = import_source::open({good, (f.path / "none").string()}, true);
-  REQUIRE_FALSE(missing);
+  REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().message.find("none: No such file or directory") != std::string::npos);
   const auto directory = import_source::open({f.path.string()}, true);
-  REQUIRE_FALSE(directory);
+  REQUIRE_FALSE(directory.has_value());
   CHECK(directory.error().message.find("is a directory") != std::string::npos);
   CHECK(import_source::open({"-", "-"}, true).error().status == status::usage);
 }
@@ -75,11 +77,11 @@ TEST_CASE("a file that shrinks is an error, one that grows is imported as it was
   const folder f;
   const auto name = f.file("a", "0123456789\n");
   auto source = import_source::open({name}, true);
-  REQUIRE(source);
+  REQUIRE(source.has_value());
   std::ofstream(name, std::ios::app) << "more\n";
   CHECK(all_of(*source, 4) == "0123456789\n");
   auto again = import_source::open({name}, true);
-  REQUIRE(again);
+  REQUIRE(again.has_value());
   fs::resize_file(name, 3);
   std::string buffer(100, 0);
   REQUIRE_OK(again->read_some(buffer));
@@ -90,7 +92,7 @@ TEST_CASE("a file that shrinks is an error, one that grows is imported as it was
 
 TEST_CASE("files of /proc, whose size is said to be 0, are read") {
   auto source = import_source::open({"/proc/self/status"}, true);
-  REQUIRE(source);
+  REQUIRE(source.has_value());
   CHECK_FALSE(source->bytes_total());
   CHECK(all_of(*source, 4096).find("Pid:") != std::string::npos);
 }
@@ -100,7 +102,7 @@ TEST_CASE("an exported file appears whole or not at all") {
   const auto path = (f.path / "out.tsv").string();
   {
     auto target = export_target::open(path);
-    REQUIRE(target);
+    REQUIRE(target.has_value());
     REQUIRE_OK(target->write("half"));
     CHECK_FALSE(fs::exists(path));
   }
@@ -108,7 +110,7 @@ TEST_CASE("an exported file appears whole or not at all") {
   f.file("out.tsv", "old");
   {
     auto target = export_target::open(path);
-    REQUIRE(target);
+    REQUIRE(target.has_value());
     REQUIRE_OK(target->write("new "));
     CHECK(f.read("out.tsv") == "old");
     REQUIRE_OK(target->write("text"));
@@ -117,13 +119,13 @@ TEST_CASE("an exported file appears whole or not at all") {
   }
   CHECK(f.read("out.tsv") == "new text");
   CHECK(f.entries() == 1);
-  CHECK_FALSE(export_target::open(f.path.string()));
-  CHECK_FALSE(export_target::open((f.path / "no" / "such").string()));
+  CHECK_FALSE(export_target::open(f.path.string()).has_value());
+  CHECK_FALSE(export_target::open((f.path / "no" / "such").string()).has_value());
 }
 
 TEST_CASE("a full device is an error") {
   auto target = export_target::open("/dev/full");
-  REQUIRE(target);
+  REQUIRE(target.has_value());
   const auto written = target->write("x");
   REQUIRE_FALSE(written);
   CHECK(written.error().code() == errc::resource_exhausted);

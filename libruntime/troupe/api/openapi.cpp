@@ -152,6 +152,9 @@ class document_maker {
 const json::value binary = json::object{{"type", "string"}, {"format", "binary"}};
 const json::value text = json::object{{"type", "string"}};
 
+const std::vector<parameter> paging{{"limit", "integer", "at most so many items"},
+                                    {"cursor", "string", "next_cursor of the page before"}};
+
 void add_cluster_routes(document_maker& d) {
   d.route("get", "/livez", "The process answers", {}, {"200", "text/plain", text}, {}, true);
   d.route("get", "/readyz", "The node has joined and takes requests", {}, {"200", "text/plain", text}, {}, true);
@@ -159,7 +162,7 @@ void add_cluster_routes(document_maker& d) {
   d.route("get", "/api/v1/openapi.json", "This document", {}, {"200", json_type, json::object{}});
   d.route("get", "/api/v1/cluster", "The cluster, and the node that answers", {},
           {"200", json_type, d.make.of<cluster>()});
-  d.route("get", "/api/v1/nodes", "Members, also dead ones", {}, {"200", json_type, d.make.list_of<node>()});
+  d.route("get", "/api/v1/nodes", "Members, also dead ones", paging, {"200", json_type, d.make.list_of<node>()});
   d.route("post", "/api/v1/nodes/{name}/stop", "Stops a node in order", {}, {"202", json_type, d.make.of<node>()});
   d.route("get", "/api/v1/actors", "The tree of actors as it is now", {}, {"200", json_type, d.make.list_of<actor>()});
   d.route("get", "/api/v1/events", "What happened, oldest first",
@@ -170,7 +173,7 @@ void add_cluster_routes(document_maker& d) {
 }
 
 void add_data_routes(document_maker& d) {
-  d.route("get", "/api/v1/datasets", "Datasets", {}, {"200", json_type, d.make.list_of<dataset_summary>()});
+  d.route("get", "/api/v1/datasets", "Datasets", paging, {"200", json_type, d.make.list_of<dataset_summary>()});
   d.route("get", "/api/v1/datasets/{name}", "A dataset, its partitions, and where their copies are", {},
           {"200", json_type, d.make.of<dataset>()});
   d.route("post", "/api/v1/datasets/{name}", "Imports the body; the dataset appears whole or not at all",
@@ -188,7 +191,7 @@ void add_data_routes(document_maker& d) {
   d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each",
           {{"limit", "integer", "how many; 10 by default"}},
           {"200", "application/x-ndjson", d.make.of<dataset_record>()});
-  d.route("get", "/api/v1/modules", "Loaded modules, by name", {},
+  d.route("get", "/api/v1/modules", "Loaded modules, by name", paging,
           {"200", json_type, d.make.list_of<module_info>()});
   d.route("post", "/api/v1/modules", "Loads the shared object in the body",
           {{"name", "string", "of the module: its file without .so"}}, {"201", json_type, d.make.of<module_info>()},
@@ -200,12 +203,12 @@ void add_data_routes(document_maker& d) {
 void add_job_routes(document_maker& d) {
   const std::vector<parameter> wait{
       {"wait_ms", "integer", "answers when the job has ended, at the latest after so long"}};
-  d.route("get", "/api/v1/jobs", "Jobs, newest first", {}, {"200", json_type, d.make.list_of<job>()});
+  d.route("get", "/api/v1/jobs", "Jobs, newest first", paging, {"200", json_type, d.make.list_of<job>()});
   d.route("post", "/api/v1/jobs", "Accepts a job", {}, {"201", json_type, d.make.of<job>()},
           std::pair<const char*, json::value>{json_type, d.make.of<job_request>()});
   d.route("get", "/api/v1/jobs/{id}", "A job", wait, {"200", json_type, d.make.of<job>()});
   d.route("post", "/api/v1/jobs/{id}/cancel", "Stops a job", {}, {"200", json_type, d.make.of<job>()});
-  d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", {},
+  d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", paging,
           {"200", json_type, d.make.list_of<job_log_line>()});
 }
 
