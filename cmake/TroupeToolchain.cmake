@@ -10,7 +10,7 @@ target_compile_options(troupe_options INTERFACE
   -fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Coroutine frames and inlined containers make these two report what cannot happen (GCC 12, bugs 104336 and 105562).
-  target_compile_options(troupe_options INTERFACE -Wshadow=local -Wno-maybe-uninitialized -Wno-stringop-overflow)
+  target_compile_options(troupe_options INTERFACE -Wshadow=local -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-mismatched-new-delete)
 else()
   target_compile_options(troupe_options INTERFACE -Wshadow)
 endif()
