@@ -52,7 +52,8 @@ inline bool parse(std::string_view line, request& out) {
 struct requests : troupe::mapper<std::string_view, std::string_view, totals> {
   void start(const troupe::parameters& parameters, troupe::context& context) {
     by = parameters.text("by", "path");
-    if (by != "path" && by != "host" && by != "status") throw troupe::failure("by=" + by + " is none of path, host and status");
+    if (by != "path" && by != "host" && by != "status")
+      throw troupe::failure("by=" + by + " is none of path, host and status");
     status_min = parameters.integer("status_min", 0);
     where = &context;
     good = &context.counter_named("requests");
@@ -64,7 +65,8 @@ struct requests : troupe::mapper<std::string_view, std::string_view, totals> {
     request r;
     if (!parse(line, r)) {
       ++*malformed;
-      if (complaints++ < 3) where->log("malformed at offset " + std::to_string(where->offset()) + ": " + std::string(line.substr(0, 200)));
+      if (complaints++ < 3)
+        where->log("malformed at offset " + std::to_string(where->offset()) + ": " + std::string(line.substr(0, 200)));
       return;
     }
     if (static_cast<std::int64_t>(r.status) < status_min) {
@@ -92,4 +94,5 @@ struct add : troupe::folder<totals, totals> {
   void merge(totals& a, const totals& b) { fold(a, b); }
 };
 
-TROUPE_JOB(log_analysis, troupe::read_lines() | troupe::map<requests>() | troupe::fold_by_key<add>() | troupe::write("what", "totals"));
+TROUPE_JOB(log_analysis, troupe::read_lines() | troupe::map<requests>() | troupe::fold_by_key<add>() |
+                             troupe::write("what", "totals"));

@@ -11,7 +11,9 @@
 ///
 /// Alternatives count like any other; versions and architectures (`:any`, `[amd64]`) are left off.
 struct dependencies : troupe::mapper<std::string_view, std::string_view, std::string_view> {
-  void start(const troupe::parameters&, troupe::context& context) { without = &context.counter_named("lines_without_a_tab"); }
+  void start(const troupe::parameters&, troupe::context& context) {
+    without = &context.counter_named("lines_without_a_tab");
+  }
 
   void map(std::string_view line, emitter& emit) {
     const auto tab = line.find('\t');
@@ -51,4 +53,5 @@ struct gather : troupe::reducer<std::string_view, std::string_view, needed_by> {
   }
 };
 
-TROUPE_JOB(reverse_dependencies, troupe::read_lines() | troupe::map<dependencies>() | troupe::reduce<gather>() | troupe::write());
+TROUPE_JOB(reverse_dependencies,
+           troupe::read_lines() | troupe::map<dependencies>() | troupe::reduce<gather>() | troupe::write());

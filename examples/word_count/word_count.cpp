@@ -7,4 +7,5 @@ struct split_words : troupe::mapper<std::string_view, std::string_view, std::uin
   }
 };
 
-TROUPE_JOB(word_count, troupe::read_lines() | troupe::map<split_words>() | troupe::fold_by_key<troupe::sum>() | troupe::write("word", "count"));
+TROUPE_JOB(word_count, troupe::read_lines() | troupe::map<split_words>() | troupe::fold_by_key<troupe::sum>() |
+                           troupe::write("word", "count"));

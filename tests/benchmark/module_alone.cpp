@@ -1,5 +1,6 @@
-/// A module without troupe around it: `module_alone FILE.so JOB TEXT [SPLIT_BYTES [PARTITIONS [OUTPUT]]]` runs every map task and then every reduce task of a job
-/// that reads lines, on one thread, in memory, and prints MB/s of either side. What the engine adds is the difference from this to the whole.
+/// A module without troupe around it: `module_alone FILE.so JOB TEXT [SPLIT_BYTES [PARTITIONS [OUTPUT]]]` runs every
+/// map task and then every reduce task of a job that reads lines, on one thread, in memory, and prints MB/s of either
+/// side. What the engine adds is the difference from this to the whole.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -46,13 +47,16 @@ struct memory_host {
     *out = {me.room, bytes_min, 0};
     return 0;
   }
-  static int publish(void* self, std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes, std::uint64_t) {
+  static int publish(void* self, std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes,
+                     std::uint64_t) {
     auto& me = of(self);
     me.output.push_back({chunk->data, bytes, partition});
     me.room += bytes;
     return 0;
   }
-  static void log(void*, const char* text, std::uint64_t size) { std::fprintf(stderr, "log: %.*s\n", static_cast<int>(size), text); }
+  static void log(void*, const char* text, std::uint64_t size) {
+    std::fprintf(stderr, "log: %.*s\n", static_cast<int>(size), text);
+  }
   static void count(void*, const char*, std::uint64_t, std::int64_t) {}
   troupe_host host() { return {sizeof(troupe_host), this, next_block, open_chunk, publish, log, count, &offset}; }
 };
@@ -93,7 +97,8 @@ int main(int argc, char** argv) {
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto* text = static_cast<const char*>(mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0));
   const std::size_t room_bytes = std::size_t{1} << 30;
-  auto* room = static_cast<char*>(mmap(nullptr, room_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
+  auto* room = static_cast<char*>(
+      mmap(nullptr, room_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
   if (text == MAP_FAILED || room == MAP_FAILED) {
     std::perror("mmap");
     return 1;
@@ -110,7 +115,9 @@ int main(int argc, char** argv) {
     const auto split_end = std::min(size, at + split_bytes);
     while (at < split_end) {  // blocks as batches are: about 256 KiB, whole lines
       auto end = std::min(size, at + (256 << 10));
-      if (end < size) end = static_cast<std::uint64_t>(static_cast<const char*>(std::memchr(text + end, '\n', size - end)) - text) + 1;
+      if (end < size)
+        end =
+            static_cast<std::uint64_t>(static_cast<const char*>(std::memchr(text + end, '\n', size - end)) - text) + 1;
       host.input.push_back({text + at, end - at, 0});
       at = end;
     }
@@ -122,8 +129,10 @@ int main(int argc, char** argv) {
     }
   }
   const double map_seconds = seconds_since(map_start);
-  std::fprintf(stderr, "{\"map_seconds\": %.4f, \"map_mb_per_second\": %.1f, \"map_tasks\": %u, \"shuffle_bytes\": %llu", map_seconds,
-               static_cast<double>(size) / 1e6 / map_seconds, task.task, static_cast<unsigned long long>(shuffle_bytes));
+  std::fprintf(stderr,
+               "{\"map_seconds\": %.4f, \"map_mb_per_second\": %.1f, \"map_tasks\": %u, \"shuffle_bytes\": %llu",
+               map_seconds, static_cast<double>(size) / 1e6 / map_seconds, task.task,
+               static_cast<unsigned long long>(shuffle_bytes));
   if ((*job)->stage_count == 2) {
     const auto reduce_start = std::chrono::steady_clock::now();
     std::vector<block> output;

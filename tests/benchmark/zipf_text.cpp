@@ -1,5 +1,5 @@
-/// Prints text whose words follow Zipf's law, as those of languages do: `zipf_text BYTES [SEED [VOCABULARY [EXPONENT]]] > FILE`. The same arguments give the same
-/// bytes on every machine.
+/// Prints text whose words follow Zipf's law, as those of languages do: `zipf_text BYTES [SEED [VOCABULARY [EXPONENT]]]
+/// > FILE`. The same arguments give the same bytes on every machine.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +23,8 @@ struct random_numbers {
 
 /// Letters by their frequency in English, so that words look and compress like words.
 std::string make_word(random_numbers& random, std::size_t rank) {
-  static constexpr char letters[] = "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvkjxqz";
+  static constexpr char letters[] =
+      "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvkjxqz";
   // Common words are short: 1 to 5 letters for the first hundred, then 4 to 12.
   const auto length = rank < 100 ? 1 + random() % 5 : 4 + random() % 9;
   std::string word;

@@ -30,7 +30,8 @@ std::string choose_compiler(const build_request& request) {
 
 /// Boost's own headers are needed, and a missing one gives an error that names neither the package nor the reason.
 constexpr const char* no_sdk =
-    "the SDK's headers were not found: set TROUPE_INCLUDE to the folder that holds troupe/sdk.hpp (in the source tree: libruntime)";
+    "the SDK's headers were not found: set TROUPE_INCLUDE to the folder that holds troupe/sdk.hpp (in the source tree: "
+    "libruntime)";
 
 }  // namespace
 
@@ -61,8 +62,10 @@ result<std::vector<std::string>> build_command(const build_request& request) {
     return error{errc::not_found, include + " has no troupe/sdk.hpp"};
   }
   const auto compiler = choose_compiler(request);
-  std::vector<std::string> command{compiler, "-std=c++20", "-O2", "-g1", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden"};
-  // gcc marks template statics as unique in the process, which would merge them across modules; clang does not, and does not know the flag.
+  std::vector<std::string> command{compiler, "-std=c++20", "-O2",   "-g1",
+                                   "-Wall",  "-shared",    "-fPIC", "-fvisibility=hidden"};
+  // gcc marks template statics as unique in the process, which would merge them across modules; clang does not, and
+  // does not know the flag.
   if (compiler.find("clang") == std::string::npos) command.emplace_back("-fno-gnu-unique");
   command.insert(command.end(), {"-I", include});
   command.insert(command.end(), request.sources.begin(), request.sources.end());
@@ -82,11 +85,15 @@ result<void> build(const build_request& request) {
   };
   if (!ran) {
     if (ran.error().code() != errc::not_found) return give_up(ran.error());
-    return give_up({errc::not_found, "no C++ compiler: " + ran.error().message() + "; install g++ (apt-get install g++), or set CXX"});
+    return give_up({errc::not_found,
+                    "no C++ compiler: " + ran.error().message() + "; install g++ (apt-get install g++), or set CXX"});
   }
   if (ran->timed_out) return give_up({errc::deadline_exceeded, "the compiler did not end within 10 minutes"});
-  if (ran->status != 0) return give_up({errc::invalid_argument, request.sources.front() + " does not compile: " + command.front() + " " + describe_status(ran->status)});
-  if (::rename(unfinished.c_str(), request.output.c_str()) != 0) return give_up(error::from_errno("write module", request.output, errno));
+  if (ran->status != 0)
+    return give_up({errc::invalid_argument, request.sources.front() + " does not compile: " + command.front() + " " +
+                                                describe_status(ran->status)});
+  if (::rename(unfinished.c_str(), request.output.c_str()) != 0)
+    return give_up(error::from_errno("write module", request.output, errno));
   return ok();
 }
 

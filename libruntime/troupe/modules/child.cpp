@@ -32,9 +32,11 @@ class descriptor {
 };
 
 /// Reads until the end, the limit or the deadline.
-result<bool> read_all(int fd, std::string& out, std::size_t bytes_max, std::chrono::steady_clock::time_point deadline, const std::string& program) {
+result<bool> read_all(int fd, std::string& out, std::size_t bytes_max, std::chrono::steady_clock::time_point deadline,
+                      const std::string& program) {
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (left <= 0) return false;
     pollfd wait{fd, POLLIN, 0};
     const int ready = ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left, 60'000)));
@@ -48,28 +50,32 @@ result<bool> read_all(int fd, std::string& out, std::size_t bytes_max, std::chro
       return error::from_errno("read from", program, errno);
     }
     out.append(buffer, static_cast<std::size_t>(got));
-    if (out.size() > bytes_max) return error{errc::resource_exhausted, program + " printed more than " + std::to_string(bytes_max) + " bytes"};
+    if (out.size() > bytes_max)
+      return error{errc::resource_exhausted, program + " printed more than " + std::to_string(bytes_max) + " bytes"};
   }
 }
 
 }  // namespace
 
 std::string describe_status(int status) {
-  if (WIFSIGNALED(status)) return "was killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
+  if (WIFSIGNALED(status))
+    return "was killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
   return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
 result<child_result> run_child(const child_request& request) {
   const auto& program = request.command.front();
   const auto deadline = std::chrono::steady_clock::now() + request.time_max;
-  // Standard output of the child; without capture it still gets a pipe, whose closing tells of its end without polling for it.
+  // Standard output of the child; without capture it still gets a pipe, whose closing tells of its end without polling
+  // for it.
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return error::from_errno("pipe for", program, errno);
   descriptor from(ends[0]), to(ends[1]);
 
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  // The descriptor that tells of the end needs a number without close-on-exec in the child; 3 is free there unless somebody inherits it on purpose.
+  // The descriptor that tells of the end needs a number without close-on-exec in the child; 3 is free there unless
+  // somebody inherits it on purpose.
   ::posix_spawn_file_actions_adddup2(&actions, to.get(), request.capture_output ? STDOUT_FILENO : 3);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   std::vector<char*> arguments;

@@ -8,8 +8,8 @@
 namespace troupe::modules {
 
 struct child_result {
-  std::string output;     ///< what came on standard output, when it was asked for
-  int status = 0;         ///< as waitpid gives it
+  std::string output;      ///< what came on standard output, when it was asked for
+  int status = 0;          ///< as waitpid gives it
   bool timed_out = false;  ///< it was killed
 };
 

@@ -16,7 +16,9 @@ constexpr int nesting_max = 32;  // of schemas; a module is not trusted to be re
 json::value fields_to_json(const std::vector<field>& fields) {
   json::array out;
   for (const auto& f : fields)
-    out.push_back({{"name", f.name}, {"type", boost::describe::enum_to_string(f.type, "")}, {"children", fields_to_json(f.children)}});
+    out.push_back({{"name", f.name},
+                   {"type", boost::describe::enum_to_string(f.type, "")},
+                   {"children", fields_to_json(f.children)}});
   return out;
 }
 
@@ -54,7 +56,8 @@ bool read_job(const json::value& from, job_info& out) {
   out.name = std::string_view(*name);
   out.stages = static_cast<std::uint32_t>(*stages);
   return read(object->at("input_format"), out.input_format) && read(object->at("output_format"), out.output_format) &&
-         read_fields(object->at("input_schema"), out.input_schema.fields, 0) && read_fields(object->at("output_schema"), out.output_schema.fields, 0);
+         read_fields(object->at("input_schema"), out.input_schema.fields, 0) &&
+         read_fields(object->at("output_schema"), out.output_schema.fields, 0);
 }
 
 }  // namespace
@@ -73,11 +76,13 @@ std::string to_json(const module_description& description) {
 }
 
 std::string to_json(const error& refused) {
-  return json::serialize(json::object{{"error", {{"code", to_string(refused.code())}, {"message", refused.message()}}}});
+  return json::serialize(
+      json::object{{"error", {{"code", to_string(refused.code())}, {"message", refused.message()}}}});
 }
 
 result<module_description> parse_json(std::string_view text) {
-  const error wrong{errc::corrupted, "the worker's description of the module does not parse: " + std::string(text.substr(0, 200))};
+  const error wrong{errc::corrupted,
+                    "the worker's description of the module does not parse: " + std::string(text.substr(0, 200))};
   boost::system::error_code failed;
   const auto parsed = json::parse({text.data(), text.size()}, failed);
   const auto* object = parsed.if_object();
@@ -85,7 +90,9 @@ result<module_description> parse_json(std::string_view text) {
   if (const auto* refused = object->if_contains("error")) {
     const auto* parts = refused->if_object();
     errc code = errc::internal;
-    if (parts == nullptr || !parts->contains("code") || !parts->contains("message") || !read(parts->at("code"), code) || !parts->at("message").is_string()) return wrong;
+    if (parts == nullptr || !parts->contains("code") || !parts->contains("message") || !read(parts->at("code"), code) ||
+        !parts->at("message").is_string())
+      return wrong;
     return error{code, std::string(std::string_view(parts->at("message").get_string()))};
   }
   const auto* abi = object->if_contains("abi");

@@ -26,7 +26,8 @@ struct module_description {
   friend bool operator==(const module_description&, const module_description&) = default;
 };
 
-/// The JSON that `troupe-worker --inspect` prints, on one line: `{"abi":…,"jobs":[{"name":…,…}]}`, or `{"error":{"code":…,"message":…}}`.
+/// The JSON that `troupe-worker --inspect` prints, on one line: `{"abi":…,"jobs":[{"name":…,…}]}`, or
+/// `{"error":{"code":…,"message":…}}`.
 std::string to_json(const module_description& description);
 std::string to_json(const error& refused);
 

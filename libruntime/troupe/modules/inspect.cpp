@@ -1,10 +1,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
-#include <sys/stat.h>
 #include <troupe/base/limits.hpp>
 #include <troupe/base/sha256.hpp>
 #include <troupe/base/text.hpp>
@@ -40,13 +40,17 @@ int inspect_main(const std::string& path) {
   return described ? 0 : 1;
 }
 
-result<module_description> inspect(const std::string& worker_program, const std::string& path, std::chrono::milliseconds time_max) {
+result<module_description> inspect(const std::string& worker_program, const std::string& path,
+                                   std::chrono::milliseconds time_max) {
   TROUPE_TRY_VOID(check_file(path));
   const auto ran = run_child({{worker_program, "--inspect", path}, true, description_bytes_max, time_max});
   if (!ran) return error{errc::unavailable, "cannot look into " + path + ": " + ran.error().message()};
-  if (ran->timed_out) return error{errc::user_code, path + " did not finish loading within " + std::to_string(time_max.count()) + " ms (does a static initialiser wait?)"};
+  if (ran->timed_out)
+    return error{errc::user_code, path + " did not finish loading within " + std::to_string(time_max.count()) +
+                                      " ms (does a static initialiser wait?)"};
   if (!ran->output.empty()) return parse_json(ran->output);
-  return error{errc::user_code, "the process that loaded " + path + " " + describe_status(ran->status) + " before it could answer (does a static initialiser fail?)"};
+  return error{errc::user_code, "the process that loaded " + path + " " + describe_status(ran->status) +
+                                    " before it could answer (does a static initialiser fail?)"};
 }
 
 result<std::string> hash_file(const std::string& path) {
@@ -54,7 +58,8 @@ result<std::string> hash_file(const std::string& path) {
   if (::stat(path.c_str(), &status) != 0) return error::from_errno("open module", path, errno);
   if (!S_ISREG(status.st_mode)) return error{errc::invalid_argument, path + " is not a file"};
   if (static_cast<std::uint64_t>(status.st_size) > limits::http_body_bytes_max)
-    return error{errc::resource_exhausted, path + " has " + format_bytes(static_cast<std::uint64_t>(status.st_size)) + ", more than a module may have (" +
+    return error{errc::resource_exhausted, path + " has " + format_bytes(static_cast<std::uint64_t>(status.st_size)) +
+                                               ", more than a module may have (" +
                                                format_bytes(limits::http_body_bytes_max) + "); strip it"};
   std::ifstream in(path, std::ios::binary);
   std::ostringstream content;

@@ -25,7 +25,8 @@ constexpr int machine_here = EM_AARCH64;
 constexpr const char* how_to_build = "; build it with: module build FILE.cpp";
 
 result<data_format> format_of(std::uint32_t raw, const std::string& what) {
-  if (raw > static_cast<std::uint32_t>(data_format::bytes)) return error{errc::corrupted, what + " has the unknown format " + std::to_string(raw)};
+  if (raw > static_cast<std::uint32_t>(data_format::bytes))
+    return error{errc::corrupted, what + " has the unknown format " + std::to_string(raw)};
   return static_cast<data_format>(raw);
 }
 
@@ -45,27 +46,34 @@ result<void> check_file(const std::string& path) {
   if (static_cast<std::size_t>(got) < sizeof header || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
     return error{errc::invalid_argument, path + " is not a shared library (it does not begin like one)" + how_to_build};
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != machine_here)
-    return error{errc::invalid_argument, path + " is a library for another kind of processor; build it on a machine like this one"};
-  if (header.e_type != ET_DYN) return error{errc::invalid_argument, path + " is an object file or a program, not a shared library" + how_to_build};
+    return error{errc::invalid_argument,
+                 path + " is a library for another kind of processor; build it on a machine like this one"};
+  if (header.e_type != ET_DYN)
+    return error{errc::invalid_argument, path + " is an object file or a program, not a shared library" + how_to_build};
   return ok();
 }
 
 result<void> check_table(const troupe_module& table, const std::string& path) {
   if (table.size < sizeof(troupe_module) || table.abi_version != TROUPE_ABI_VERSION || table.abi_tag == nullptr)
-    return error{errc::unsupported, path + " was built for another version of troupe's module table (" + std::to_string(table.abi_version) + ", here it is " +
-                                        std::to_string(TROUPE_ABI_VERSION) + "); build it again with: module build FILE.cpp"};
+    return error{errc::unsupported, path + " was built for another version of troupe's module table (" +
+                                        std::to_string(table.abi_version) + ", here it is " +
+                                        std::to_string(TROUPE_ABI_VERSION) +
+                                        "); build it again with: module build FILE.cpp"};
   if (table.abi_tag != sdk::abi_tag)
-    return error{errc::unsupported, path + " was built with {" + std::string(table.abi_tag).substr(0, 200) + "}, this troupe with {" + std::string(sdk::abi_tag) +
+    return error{errc::unsupported, path + " was built with {" + std::string(table.abi_tag).substr(0, 200) +
+                                        "}, this troupe with {" + std::string(sdk::abi_tag) +
                                         "}; build it again with: module build FILE.cpp"};
   if (table.job_count == 0 || table.jobs == nullptr)
     return error{errc::invalid_argument, path + " has no job; put TROUPE_JOB(name, pipeline) into its source"};
   for (std::uint32_t i = 0; i < table.job_count; ++i) {
     const auto* job = table.jobs[i];
-    if (job == nullptr || job->size < sizeof(troupe_job) || job->name == nullptr || job->stages == nullptr || job->stage_count < 1 || job->stage_count > 2)
+    if (job == nullptr || job->size < sizeof(troupe_job) || job->name == nullptr || job->stages == nullptr ||
+        job->stage_count < 1 || job->stage_count > 2)
       return error{errc::corrupted, path + ": job " + std::to_string(i) + " of its table is damaged"};
     TROUPE_TRY_VOID(check_name("job", job->name));
     for (std::uint32_t earlier = 0; earlier < i; ++earlier)
-      if (std::strcmp(job->name, table.jobs[earlier]->name) == 0) return error{errc::invalid_argument, path + " has two jobs named " + job->name};
+      if (std::strcmp(job->name, table.jobs[earlier]->name) == 0)
+        return error{errc::invalid_argument, path + " has two jobs named " + job->name};
     for (std::uint32_t s = 0; s < job->stage_count; ++s)
       if (job->stages[s].size < sizeof(troupe_stage) || job->stages[s].run == nullptr)
         return error{errc::corrupted, path + ": a stage of job " + job->name + " is damaged"};
@@ -84,7 +92,8 @@ result<loaded_module> loaded_module::load(const std::string& path) {
   }
   void* const symbol = ::dlsym(handle, TROUPE_MODULE_SYMBOL);
   if (symbol == nullptr)
-    return error{errc::invalid_argument, path + " is a library but no troupe module (it has no " TROUPE_MODULE_SYMBOL "); include <troupe/sdk.hpp> and use TROUPE_JOB"};
+    return error{errc::invalid_argument, path + " is a library but no troupe module (it has no " TROUPE_MODULE_SYMBOL
+                                                "); include <troupe/sdk.hpp> and use TROUPE_JOB"};
   const auto* table = reinterpret_cast<troupe_module_function>(symbol)();
   if (table == nullptr) return error{errc::corrupted, path + ": its " TROUPE_MODULE_SYMBOL " gives nothing"};
   TROUPE_TRY_VOID(check_table(*table, path));
@@ -111,8 +120,10 @@ result<module_description> loaded_module::describe() const {
     info.stages = job.stage_count;
     TROUPE_TRY(info.input_format, format_of(job.input_format, where));
     TROUPE_TRY(info.output_format, format_of(job.output_format, where));
-    TROUPE_TRY(info.input_schema, codec::decode<schema>({job.input_schema, job.input_schema_size}, where + ", input schema"));
-    TROUPE_TRY(info.output_schema, codec::decode<schema>({job.output_schema, job.output_schema_size}, where + ", output schema"));
+    TROUPE_TRY(info.input_schema,
+               codec::decode<schema>({job.input_schema, job.input_schema_size}, where + ", input schema"));
+    TROUPE_TRY(info.output_schema,
+               codec::decode<schema>({job.output_schema, job.output_schema_size}, where + ", output schema"));
     out.jobs.push_back(std::move(info));
   }
   return out;

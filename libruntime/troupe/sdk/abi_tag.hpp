@@ -5,8 +5,9 @@
 #include <string_view>
 #include <troupe/base/version.hpp>
 
-/// What must be equal on both sides of a module's C table: the SDK (layout of the table and the shuffle's encoding), the compiler's family and major version, the
-/// C++ library with its string ABI, and glibc. Written by the module when it is compiled, compared by the worker that loads it.
+/// What must be equal on both sides of a module's C table: the SDK (layout of the table and the shuffle's encoding),
+/// the compiler's family and major version, the C++ library with its string ABI, and glibc. Written by the module when
+/// it is compiled, compared by the worker that loads it.
 ///
 /// Example: `troupe 0.1.0, gcc 12, libstdc++ 12 cxx11, glibc 2.36`
 #define TROUPE_SDK_VERSION "0.1.0"
@@ -30,8 +31,9 @@
 #define TROUPE_ABI_LIBRARY "libstdc++ " TROUPE_TEXT(_GLIBCXX_RELEASE) " cxx98"
 #endif
 
-#define TROUPE_ABI_TAG \
-  "troupe " TROUPE_SDK_VERSION ", " TROUPE_ABI_COMPILER ", " TROUPE_ABI_LIBRARY ", glibc " TROUPE_TEXT(__GLIBC__) "." TROUPE_TEXT(__GLIBC_MINOR__)
+#define TROUPE_ABI_TAG                                                          \
+  "troupe " TROUPE_SDK_VERSION ", " TROUPE_ABI_COMPILER ", " TROUPE_ABI_LIBRARY \
+  ", glibc " TROUPE_TEXT(__GLIBC__) "." TROUPE_TEXT(__GLIBC_MINOR__)
 
 namespace troupe::sdk {
 

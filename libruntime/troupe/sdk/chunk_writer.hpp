@@ -6,10 +6,12 @@
 
 namespace troupe::sdk {
 
-/// Thrown where the host said stop; carried to the stage's entry, which returns 0. Not a std::exception, so that user code's handlers let it pass.
+/// Thrown where the host said stop; carried to the stage's entry, which returns 0. Not a std::exception, so that user
+/// code's handlers let it pass.
 struct stop_requested {};
 
-/// The host's functions, with "stop" as an exception. After one stop every further call stops as well, even if user code swallowed the first.
+/// The host's functions, with "stop" as an exception. After one stop every further call stops as well, even if user
+/// code swallowed the first.
 class host_port {
  public:
   explicit host_port(const troupe_host& host) noexcept : host_(&host) {}
@@ -45,19 +47,22 @@ class host_port {
   bool stopped_ = false;
 };
 
-/// A task's output to one partition, whole records at a time. One chunk is open at most; what is not published when this object dies goes back to the worker
-/// with the attempt.
+/// A task's output to one partition, whole records at a time. One chunk is open at most; what is not published when
+/// this object dies goes back to the worker with the attempt.
 class chunk_writer {
  public:
-  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, how much will come in all, so that the last chunk fits.
-  chunk_writer(host_port& host, std::uint32_t partition, std::uint64_t chunk_bytes, std::uint64_t expected_bytes = UINT64_MAX) noexcept
+  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, how much will
+  /// come in all, so that the last chunk fits.
+  chunk_writer(host_port& host, std::uint32_t partition, std::uint64_t chunk_bytes,
+               std::uint64_t expected_bytes = UINT64_MAX) noexcept
       : host_(&host), partition_(partition), chunk_bytes_(chunk_bytes), expected_bytes_(expected_bytes) {}
   chunk_writer(const chunk_writer&) = delete;
   chunk_writer& operator=(const chunk_writer&) = delete;
 
   /// Room for a record of exactly or at most `bytes`; give it back with `commit`.
   char* reserve(std::uint64_t bytes) {
-    if (bytes > static_cast<std::uint64_t>(end_ - at_)) [[unlikely]] renew(bytes);
+    if (bytes > static_cast<std::uint64_t>(end_ - at_)) [[unlikely]]
+      renew(bytes);
     return at_;
   }
   /// The record ends here.

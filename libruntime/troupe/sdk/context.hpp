@@ -17,7 +17,8 @@ class failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The `name=value` words of `run JOB … name=value`. Reading one that is missing or malformed throws a `failure` that names it.
+/// The `name=value` words of `run JOB … name=value`. Reading one that is missing or malformed throws a `failure` that
+/// names it.
 class parameters {
  public:
   explicit parameters(const troupe_task& task) noexcept : task_(&task) {}
@@ -33,11 +34,19 @@ class parameters {
     if (const auto value = find(name)) return *value;
     throw failure("the job needs a parameter: run it with " + std::string(name) + "=…");
   }
-  [[nodiscard]] std::string_view text(std::string_view name, std::string_view otherwise) const noexcept { return find(name).value_or(otherwise); }
-  [[nodiscard]] std::int64_t integer(std::string_view name) const { return number<std::int64_t>(name, text(name), "an integer"); }
-  [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t otherwise) const { return find(name) ? integer(name) : otherwise; }
+  [[nodiscard]] std::string_view text(std::string_view name, std::string_view otherwise) const noexcept {
+    return find(name).value_or(otherwise);
+  }
+  [[nodiscard]] std::int64_t integer(std::string_view name) const {
+    return number<std::int64_t>(name, text(name), "an integer");
+  }
+  [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t otherwise) const {
+    return find(name) ? integer(name) : otherwise;
+  }
   [[nodiscard]] double real(std::string_view name) const { return number<double>(name, text(name), "a number"); }
-  [[nodiscard]] double real(std::string_view name, double otherwise) const { return find(name) ? real(name) : otherwise; }
+  [[nodiscard]] double real(std::string_view name, double otherwise) const {
+    return find(name) ? real(name) : otherwise;
+  }
   /// true, yes, 1 or false, no, 0.
   [[nodiscard]] bool flag(std::string_view name, bool otherwise = false) const {
     const auto value = find(name);
@@ -59,7 +68,8 @@ class parameters {
   const troupe_task* task_;
 };
 
-/// A number that is summed over all tasks of a job and shown by `job ID`. Counts of attempts that did not become the task's are not in it.
+/// A number that is summed over all tasks of a job and shown by `job ID`. Counts of attempts that did not become the
+/// task's are not in it.
 class counter {
  public:
   void add(std::int64_t delta = 1) noexcept { pending_ += delta; }
@@ -79,8 +89,8 @@ class counter {
   std::int64_t pending_ = 0;
 };
 
-/// What a task may know and do besides its records. Owned by the engine, alive from `start` to the end of `finish`; a mapper may keep a pointer to it. Only the
-/// task's thread calls it.
+/// What a task may know and do besides its records. Owned by the engine, alive from `start` to the end of `finish`; a
+/// mapper may keep a pointer to it. Only the task's thread calls it.
 class context {
  public:
   context(const troupe_task& task, const troupe_host& host) noexcept : task_(&task), host_(&host), random_(task.seed) {}

@@ -48,11 +48,14 @@ class stash {
 
 }  // namespace sdk
 
-/// What a mapper calls with each key and value. It packs and hashes them into a short queue; the engine takes the queue as a whole, so that it can prefetch the
-/// table's slots, and so that one call through a pointer serves many pairs. The engine makes it, and it lives as long as the task.
+/// What a mapper calls with each key and value. It packs and hashes them into a short queue; the engine takes the queue
+/// as a whole, so that it can prefetch the table's slots, and so that one call through a pointer serves many pairs. The
+/// engine makes it, and it lives as long as the task.
 template <class Key, class Value = void>
 class emitter {
-  static_assert(sdk::field_value<Value>, "a value is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
+  static_assert(
+      sdk::field_value<Value>,
+      "a value is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
 
  public:
   using key_view = typename sdk::key_bytes<Key>::view;
@@ -66,7 +69,8 @@ class emitter {
 
   /// Both are copied: they may be gone when this returns.
   [[gnu::always_inline]] void operator()(const key_view& key, const Value& value) {
-    if (count_ == queue_pairs) [[unlikely]] drain();
+    if (count_ == queue_pairs) [[unlikely]]
+      drain();
     pair& next = queue_[count_];
     if constexpr (sdk::text_like<Key>) {
       sdk::pack_key(key, next.key);
@@ -104,7 +108,8 @@ class emitter {
  private:
   /// Moves what the pair at the queue's end points to into the stash.
   [[gnu::noinline]] pair& put_long(sdk::packed_key key, const Value* view) {
-    if (key.size() > limits::record_bytes_max) throw std::length_error("a key of " + std::to_string(key.size()) + " bytes is longer than a record may be");
+    if (key.size() > limits::record_bytes_max)
+      throw std::length_error("a key of " + std::to_string(key.size()) + " bytes is longer than a record may be");
     const auto key_size = key.is_short() ? 0 : key.size();
     const auto value_size = view == nullptr ? 0 : sdk::encoded_size(*view);
     char* room = stash_.allocate(key_size + value_size);
@@ -136,17 +141,20 @@ class emitter {
   std::array<pair, queue_pairs> queue_;
 };
 
-/// What a mapper or reducer of whole records calls: `emit(record)` with a described struct goes straight into the output.
+/// What a mapper or reducer of whole records calls: `emit(record)` with a described struct goes straight into the
+/// output.
 template <class Record>
 class emitter<Record, void> {
-  static_assert(sdk::described_struct<Record>, "an output record is a struct with BOOST_DESCRIBE_STRUCT; for a key and a value name both types");
+  static_assert(sdk::described_struct<Record>,
+                "an output record is a struct with BOOST_DESCRIBE_STRUCT; for a key and a value name both types");
 
  public:
   explicit emitter(sdk::chunk_writer& out) noexcept : out_(&out) {}
 
   void operator()(const Record& record) {
     const auto size = sdk::encoded_size(record);
-    if (size > limits::record_bytes_max) throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
+    if (size > limits::record_bytes_max)
+      throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
     char* at = out_->reserve(size + varint_size_max);
     at = store_varint(at, size);
     out_->commit(sdk::encode_field(at, record));
@@ -162,7 +170,8 @@ namespace sdk {
 template <class Key>
 void write_pair_encoded(chunk_writer& out, bytes_view key, bytes_view value) {
   const auto size = key_bytes<Key>::field_size(key) + value.size();
-  if (size > limits::record_bytes_max) throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
+  if (size > limits::record_bytes_max)
+    throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
   char* at = out.reserve(size + varint_size_max);
   at = key_bytes<Key>::put_field(store_varint(at, size), key);
   if (!value.empty()) std::memcpy(at, value.data(), value.size());
@@ -173,7 +182,8 @@ void write_pair_encoded(chunk_writer& out, bytes_view key, bytes_view value) {
 template <class Key, class Value>
 void write_pair(chunk_writer& out, bytes_view key, const Value& value) {
   const auto size = key_bytes<Key>::field_size(key) + encoded_size(value);
-  if (size > limits::record_bytes_max) throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
+  if (size > limits::record_bytes_max)
+    throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
   char* at = out.reserve(size + varint_size_max);
   at = key_bytes<Key>::put_field(store_varint(at, size), key);
   out.commit(encode_field(at, value));

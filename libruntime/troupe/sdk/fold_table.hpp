@@ -12,10 +12,12 @@ namespace troupe::sdk {
 
 /// Key → accumulator, for folding on both sides of a shuffle. Open addressing with linear probing; at most half full.
 ///
-///   slots_   | a  b  tag size | accumulator |   one access finds key and accumulator; keys up to 16 bytes are inside, longer ones in keys_
-///   order_   the slots in the order in which their keys came: what is written out follows the input, not the table's size
+///   slots_   | a  b  tag size | accumulator |   one access finds key and accumulator; keys up to 16 bytes are inside,
+///   longer ones in keys_ order_   the slots in the order in which their keys came: what is written out follows the
+///   input, not the table's size
 ///
-/// How many keys it takes (`entries_max`) depends on the memory of the plan alone, so that two attempts flush at the same record. One thread's.
+/// How many keys it takes (`entries_max`) depends on the memory of the plan alone, so that two attempts flush at the
+/// same record. One thread's.
 template <class Accumulator>
 class fold_table {
  public:
@@ -33,7 +35,8 @@ class fold_table {
   fold_table& operator=(const fold_table&) = delete;
   ~fold_table() { clear(); }
 
-  /// Limits the table: half of `memory_bytes` for slots (while it grows, the old ones are there too), a quarter for long keys. It must be empty.
+  /// Limits the table: half of `memory_bytes` for slots (while it grows, the old ones are there too), a quarter for
+  /// long keys. It must be empty.
   void limit(std::uint64_t memory_bytes) {
     constexpr auto slot_bytes = sizeof(slot) + sizeof(std::uint32_t) / 2;
     const auto slots = std::max<std::uint64_t>(memory_bytes / 2 / (slot_bytes + slot_bytes / 2), slots_min);
@@ -45,7 +48,8 @@ class fold_table {
   [[nodiscard]] std::uint64_t size() const noexcept { return order_.size(); }
   [[nodiscard]] std::uint64_t long_key_bytes() const noexcept { return keys_.used(); }
 
-  /// Where slots are and how a tag becomes one of them: slots + (tag >> shift) * slot_bytes. Changes when the table grows.
+  /// Where slots are and how a tag becomes one of them: slots + (tag >> shift) * slot_bytes. Changes when the table
+  /// grows.
   struct place {
     const void* slots;
     std::uint32_t shift;
@@ -56,7 +60,8 @@ class fold_table {
   /// The slot of a key, or the empty one where it belongs.
   [[nodiscard, gnu::always_inline]] slot& find(const packed_key& key) noexcept {
     slot& first = slots_[key.tag() >> shift_];
-    if (first.key.a == key.a && first.key.b == key.b && first.key.meta == key.meta) [[likely]] return first;  // short keys, mostly
+    if (first.key.a == key.a && first.key.b == key.b && first.key.meta == key.meta) [[likely]]
+      return first;  // short keys, mostly
     return find_further(key);
   }
   static bool is_empty(const slot& s) noexcept { return s.key.is_none(); }

@@ -7,16 +7,18 @@
 #include <emmintrin.h>
 #endif
 
-/// The hash that sends a key to its partition. **Fixed for ever**: the output of a job is laid out by it, and attempts of one task on different machines must
-/// agree. It does not resist somebody who looks for collisions.
+/// The hash that sends a key to its partition. **Fixed for ever**: the output of a job is laid out by it, and attempts
+/// of one task on different machines must agree. It does not resist somebody who looks for collisions.
 ///
 ///   fold(x, y)        low ^ high half of the 128-bit product x * y
 ///   final(x, y, n)    p = (x ^ K1) * (y ^ K2);  fold(low(p) ^ K0 ^ n, high(p) ^ K3)
 ///   n <= 16           a, b = the bytes, padded with zeros to 16, as two little-endian numbers;  final(a, b, n)
-///   n > 16            s = K0;  for every 16 bytes from the start that leave at least one over: s = fold(a ^ K1 ^ s, b ^ K2);
+///   n > 16            s = K0;  for every 16 bytes from the start that leave at least one over: s = fold(a ^ K1 ^ s, b
+///   ^ K2);
 ///                     a, b = the last 16 bytes (they may overlap);  final(a ^ s, b, n)
 ///
-/// partition = (hash >> 32) % partitions. Tables take the high bits of the same half, so that keys of one partition still spread.
+/// partition = (hash >> 32) % partitions. Tables take the high bits of the same half, so that keys of one partition
+/// still spread.
 namespace troupe::sdk {
 
 inline constexpr std::uint64_t hash_k0 = 0xa0761d6478bd642f;
@@ -33,13 +35,15 @@ inline std::uint64_t hash_fold(std::uint64_t x, std::uint64_t y) noexcept {
 
 inline std::uint64_t hash_final(std::uint64_t a, std::uint64_t b, std::uint64_t size) noexcept {
   const auto product = static_cast<uint128>(a ^ hash_k1) * (b ^ hash_k2);
-  return hash_fold(static_cast<std::uint64_t>(product) ^ hash_k0 ^ size, static_cast<std::uint64_t>(product >> 64) ^ hash_k3);
+  return hash_fold(static_cast<std::uint64_t>(product) ^ hash_k0 ^ size,
+                   static_cast<std::uint64_t>(product >> 64) ^ hash_k3);
 }
 
 /// Up to this many bytes a key lies inside its table slot.
 inline constexpr std::size_t short_key_bytes = 16;
 
-/// True when `reach` bytes from `data` lie in one page, so that reading past a string's end cannot fault. Never true under AddressSanitizer, which would object.
+/// True when `reach` bytes from `data` lie in one page, so that reading past a string's end cannot fault. Never true
+/// under AddressSanitizer, which would object.
 inline bool readable_ahead(const char* data, std::size_t reach) noexcept {
 #if defined(__SANITIZE_ADDRESS__)
   (void)data, (void)reach;
@@ -49,7 +53,8 @@ inline bool readable_ahead(const char* data, std::size_t reach) noexcept {
 #endif
 }
 
-/// The first `size` <= 16 bytes as two numbers, padded with zeros. Reads 16 bytes at once where that cannot fault: a branch per length would be mispredicted.
+/// The first `size` <= 16 bytes as two numbers, padded with zeros. Reads 16 bytes at once where that cannot fault: a
+/// branch per length would be mispredicted.
 inline void load_short(const char* data, std::size_t size, std::uint64_t& a, std::uint64_t& b) noexcept {
 #if defined(__SSE2__)
   alignas(64) static constexpr unsigned char keep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
@@ -74,7 +79,8 @@ inline void load_short(const char* data, std::size_t size, std::uint64_t& a, std
 inline std::uint64_t hash_long(const char* data, std::size_t size) noexcept {
   std::uint64_t state = hash_k0;
   const char* const last = data + size - 16;
-  for (; data < last; data += 16) state = hash_fold(load_le<std::uint64_t>(data) ^ hash_k1 ^ state, load_le<std::uint64_t>(data + 8) ^ hash_k2);
+  for (; data < last; data += 16)
+    state = hash_fold(load_le<std::uint64_t>(data) ^ hash_k1 ^ state, load_le<std::uint64_t>(data + 8) ^ hash_k2);
   return hash_final(load_le<std::uint64_t>(last) ^ state, load_le<std::uint64_t>(last + 8), size);
 }
 
@@ -86,7 +92,8 @@ inline std::uint64_t hash_key(bytes_view key) noexcept {
   return hash_final(a, b, key.size());
 }
 
-/// A key as tables and queues hold it. Up to 16 bytes: themselves in a and b. Longer: a is where they are, b is their whole hash.
+/// A key as tables and queues hold it. Up to 16 bytes: themselves in a and b. Longer: a is where they are, b is their
+/// whole hash.
 struct packed_key {
   std::uint64_t a;
   std::uint64_t b;

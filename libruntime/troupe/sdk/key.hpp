@@ -9,10 +9,13 @@
 
 namespace troupe::sdk {
 
-/// A key's bytes: a text's own; anything else as a field of a record is encoded. Equal keys have equal bytes: so -0.0 becomes 0.0 and every NaN the same one.
+/// A key's bytes: a text's own; anything else as a field of a record is encoded. Equal keys have equal bytes: so -0.0
+/// becomes 0.0 and every NaN the same one.
 template <class Key>
 struct key_bytes {
-  static_assert(field_value<Key>, "a key is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
+  static_assert(
+      field_value<Key>,
+      "a key is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
 
   /// What map and reduce pass around: texts as views.
   using view = std::conditional_t<text_like<Key>, std::string_view, Key>;
@@ -42,7 +45,9 @@ struct key_bytes {
   }
 
   /// As a field of an output record: a text gets its length, anything else is that already.
-  static std::size_t field_size(bytes_view bytes) noexcept { return bytes.size() + (text_like<Key> ? varint_size(bytes.size()) : 0); }
+  static std::size_t field_size(bytes_view bytes) noexcept {
+    return bytes.size() + (text_like<Key> ? varint_size(bytes.size()) : 0);
+  }
   static char* put_field(char* out, bytes_view bytes) noexcept {
     if constexpr (text_like<Key>) out = store_varint(out, bytes.size());
     if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
@@ -67,7 +72,8 @@ struct key_bytes {
     if constexpr (std::is_integral_v<Key>) {
       Key key{};
       decode(bytes, key);
-      if constexpr (std::is_signed_v<Key>) return static_cast<std::uint64_t>(static_cast<std::int64_t>(key)) ^ std::uint64_t{1} << 63;
+      if constexpr (std::is_signed_v<Key>)
+        return static_cast<std::uint64_t>(static_cast<std::int64_t>(key)) ^ std::uint64_t{1} << 63;
       return static_cast<std::uint64_t>(key);
     } else if constexpr (std::is_floating_point_v<Key>) {
       return 0;

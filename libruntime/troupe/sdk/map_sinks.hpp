@@ -69,7 +69,8 @@ inline void arrange(std::vector<extent>& parts) noexcept {
 
 /// Folds one pair into a table that has room or is made to have some.
 template <class Table, class Folder, class MakeRoom, class Merge>
-[[gnu::always_inline]] inline void fold_into(Table& table, Folder& folder, const packed_key& key, MakeRoom&& make_room, Merge&& merge) {
+[[gnu::always_inline]] inline void fold_into(Table& table, Folder& folder, const packed_key& key, MakeRoom&& make_room,
+                                             Merge&& merge) {
   auto* slot = &table.find(key);
   if (Table::is_empty(*slot)) [[unlikely]] {
     if (!table.has_room(key)) {
@@ -104,20 +105,25 @@ class fold_sink {
   }
 
  private:
-  static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) { static_cast<fold_sink*>(self)->take(pairs, count); }
+  static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) {
+    static_cast<fold_sink*>(self)->take(pairs, count);
+  }
 
   void take(typename emitter_type::pair* pairs, std::size_t count) {
     auto& table = *table_;
     for (std::size_t i = 0; i < count; ++i) {
-      fold_into(table, folder_, pairs[i].key, [&] { write_out(); }, [&](accumulator& into) {
-        if constexpr (queued_value<value>::owned) {
-          folder_.fold(into, pairs[i].value.held);
-        } else {
-          value decoded{};
-          decode_field(pairs[i].value.held.data(), pairs[i].value.held.data() + pairs[i].value.held.size(), decoded);
-          folder_.fold(into, decoded);
-        }
-      });
+      fold_into(
+          table, folder_, pairs[i].key, [&] { write_out(); },
+          [&](accumulator& into) {
+            if constexpr (queued_value<value>::owned) {
+              folder_.fold(into, pairs[i].value.held);
+            } else {
+              value decoded{};
+              decode_field(pairs[i].value.held.data(), pairs[i].value.held.data() + pairs[i].value.held.size(),
+                           decoded);
+              folder_.fold(into, decoded);
+            }
+          });
     }
     show_table();
   }
@@ -127,7 +133,8 @@ class fold_sink {
     emitter_.prefetch_in(slots, shift, sizeof(slot));
   }
 
-  /// The table by partitions, each partition's entries in the order in which their keys came; sizes first, so that chunks fit.
+  /// The table by partitions, each partition's entries in the order in which their keys came; sizes first, so that
+  /// chunks fit.
   void write_out() {
     auto& table = *table_;
     std::vector<extent> parts(partition_.partitions());
@@ -167,7 +174,8 @@ class fold_sink {
   emitter_type emitter_;
 };
 
-/// Before a shuffle of reduce<R>(): nothing to combine. Pairs are collected as bytes, then written out by partitions when there are enough, and at the end.
+/// Before a shuffle of reduce<R>(): nothing to combine. Pairs are collected as bytes, then written out by partitions
+/// when there are enough, and at the end.
 template <class M>
 class group_sink {
  public:
@@ -193,24 +201,31 @@ class group_sink {
     std::uint32_t partition;
   };
 
-  static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) { static_cast<group_sink*>(self)->take(pairs, count); }
+  static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) {
+    static_cast<group_sink*>(self)->take(pairs, count);
+  }
 
   void take(typename emitter_type::pair* pairs, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       const auto& pair = pairs[i];
       const bytes_view key = pair.key.view();
       std::size_t value_size = 0;
-      if constexpr (queued_value<value>::owned) value_size = encoded_size(pair.value.held);
-      else value_size = pair.value.held.size();
+      if constexpr (queued_value<value>::owned)
+        value_size = encoded_size(pair.value.held);
+      else
+        value_size = pair.value.held.size();
       const auto size = varint_size(key.size()) + key.size() + value_size;
-      if (size > limits::record_bytes_max) throw std::length_error("a key and value of " + std::to_string(size) + " bytes are above the limit of 64 MiB");
+      if (size > limits::record_bytes_max)
+        throw std::length_error("a key and value of " + std::to_string(size) + " bytes are above the limit of 64 MiB");
       if (bytes_.used() + entries_.size() * sizeof(entry) + size > collected_bytes_max_) write_out();
       char* const start = bytes_.allocate(size);
       char* at = store_varint(start, key.size());
       if (!key.empty()) std::memcpy(at, key.data(), key.size());
       at += key.size();
-      if constexpr (queued_value<value>::owned) encode_field(at, pair.value.held);
-      else std::memcpy(at, pair.value.held.data(), value_size);
+      if constexpr (queued_value<value>::owned)
+        encode_field(at, pair.value.held);
+      else
+        std::memcpy(at, pair.value.held.data(), value_size);
       entries_.push_back({start, static_cast<std::uint32_t>(size), partition_(pair.key.tag())});
     }
   }
@@ -266,8 +281,10 @@ class pair_sink {
   static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) {
     auto& out = static_cast<pair_sink*>(self)->out_;
     for (std::size_t i = 0; i < count; ++i) {
-      if constexpr (queued_value<value>::owned) write_pair<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
-      else write_pair_encoded<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
+      if constexpr (queued_value<value>::owned)
+        write_pair<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
+      else
+        write_pair_encoded<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
     }
   }
   chunk_writer out_;
@@ -280,7 +297,8 @@ class record_sink {
  public:
   using emitter_type = typename M::emitter;
 
-  record_sink(const troupe_task& task, host_port& port, const parameters&, context&) : out_(port, task.task, output_chunk_bytes), emitter_(out_) {}
+  record_sink(const troupe_task& task, host_port& port, const parameters&, context&)
+      : out_(port, task.task, output_chunk_bytes), emitter_(out_) {}
   emitter_type& emitter() noexcept { return emitter_; }
   void drain() noexcept {}
   void finish() { out_.flush(); }

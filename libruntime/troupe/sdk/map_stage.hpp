@@ -9,7 +9,9 @@
 namespace troupe::sdk {
 
 /// Throws what is said when a block's bytes are not what its format promises.
-[[noreturn]] inline void damaged_block(const char* what) { throw std::runtime_error(std::string("the input does not decode: ") + what); }
+[[noreturn]] inline void damaged_block(const char* what) {
+  throw std::runtime_error(std::string("the input does not decode: ") + what);
+}
 
 /// Calls f(record) for each record of a block and keeps the worker's current offset at the record that f is in.
 template <class Source, class F>
@@ -17,7 +19,8 @@ void for_each_record(const troupe_block& block, std::uint64_t* current_offset, F
   const char* at = block.data;
   const char* const end = block.data + block.size;
   std::uint64_t offset = block.first_offset;
-  if (block.format != static_cast<std::uint32_t>(Source::format)) damaged_block("its format is not the one that the job reads");
+  if (block.format != static_cast<std::uint32_t>(Source::format))
+    damaged_block("its format is not the one that the job reads");
   if constexpr (Source::format == TROUPE_LINES) {
     while (at != end) {
       const auto* line_end = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
@@ -73,7 +76,9 @@ void run_map(const troupe_task& task, const troupe_host& host, host_port& port, 
   troupe_block block{};
   while (port.next_block(block)) {
     user.set_input(block.input);
-    for_each_record<typename Pipeline::source>(block, host.current_offset, [&](const auto& record) __attribute__((always_inline)) { mapper->map(record, emit); });
+    for_each_record<typename Pipeline::source>(
+        block,
+        host.current_offset, [&](const auto& record) __attribute__((always_inline)) { mapper->map(record, emit); });
     // What is queued belongs to this block's records: it must not be blamed on the next one's.
     sink.drain();
     user.flush_counters();

@@ -12,7 +12,8 @@
 
 namespace troupe::sdk {
 
-/// Zeroed memory from the operating system, on huge pages where it gives them: a table of random accesses would otherwise miss the TLB at each.
+/// Zeroed memory from the operating system, on huge pages where it gives them: a table of random accesses would
+/// otherwise miss the TLB at each.
 class mapped_memory {
  public:
   static constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
@@ -24,7 +25,8 @@ class mapped_memory {
     void* const raw = ::mmap(nullptr, bytes + over, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw std::bad_alloc();
     char* const begin = static_cast<char*>(raw);
-    const std::size_t before = over == 0 ? 0 : (huge_page_bytes - reinterpret_cast<std::uintptr_t>(begin) % huge_page_bytes) % huge_page_bytes;
+    const std::size_t before =
+        over == 0 ? 0 : (huge_page_bytes - reinterpret_cast<std::uintptr_t>(begin) % huge_page_bytes) % huge_page_bytes;
     const std::size_t pages = (bytes + 4095) & ~std::size_t{4095};
     if (before != 0) ::munmap(begin, before);
     if (over != 0 && begin + before + pages < begin + bytes + over) ::munmap(begin + before + pages, over - before);
@@ -32,7 +34,8 @@ class mapped_memory {
     bytes_ = bytes;
     ::madvise(data_, bytes_, MADV_HUGEPAGE);  // best effort
   }
-  mapped_memory(mapped_memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  mapped_memory(mapped_memory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   mapped_memory& operator=(mapped_memory&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
@@ -49,14 +52,16 @@ class mapped_memory {
   std::size_t bytes_ = 0;
 };
 
-/// Bytes that stay where they are until `clear`, which keeps the memory. Pieces are 1 MiB; a larger string gets a piece of its own.
+/// Bytes that stay where they are until `clear`, which keeps the memory. Pieces are 1 MiB; a larger string gets a piece
+/// of its own.
 class byte_arena {
  public:
   static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
 
   /// Room for `size` bytes, not aligned.
   char* allocate(std::size_t size) {
-    if (size > left_) [[unlikely]] grow(size);
+    if (size > left_) [[unlikely]]
+      grow(size);
     char* const out = at_;
     at_ += size;
     left_ -= size;

@@ -14,8 +14,9 @@ namespace troupe {
 ///     void start(const troupe::parameters&, troupe::context&);           // may be left out; before the first record
 ///     void finish(emitter& emit);                                        // may be left out; after the last record
 ///
-/// Input is std::string_view after read_lines (without the line's end) and read_bytes, and your struct after read_records. `mapper<Input, Record>` with a described
-/// struct writes whole records instead: for jobs without a shuffle. One object serves one task; a second attempt gets a new one.
+/// Input is std::string_view after read_lines (without the line's end) and read_bytes, and your struct after
+/// read_records. `mapper<Input, Record>` with a described struct writes whole records instead: for jobs without a
+/// shuffle. One object serves one task; a second attempt gets a new one.
 template <class Input, class Key, class Value = void>
 struct mapper {
   using input_type = Input;
@@ -24,12 +25,14 @@ struct mapper {
   using emitter = troupe::emitter<Key, Value>;
 };
 
-/// Makes one value of all values of a key, in any grouping, so that it can begin where the records are. Derive from it and write
+/// Makes one value of all values of a key, in any grouping, so that it can begin where the records are. Derive from it
+/// and write
 ///
 ///     Accumulator init();                                                // for a new key
 ///     void fold(Accumulator& accumulator, const Value& value);           // values of one task in order
 ///     void merge(Accumulator& accumulator, const Accumulator& other);    // of tasks, in their order
-///     Output result(const Accumulator&);                                 // may be left out: then the accumulator is the result
+///     Output result(const Accumulator&);                                 // may be left out: then the accumulator is
+///     the result
 ///
 /// It must not matter where the values are divided: fold(a, x), fold(a, y) gives what merging the two does.
 template <class Accumulator, class Value>
@@ -86,22 +89,26 @@ class values {
 ///
 ///     void reduce(Key key, troupe::values<Value>& values, emitter& emit);
 ///
-/// and start and finish as in a mapper. Numbers as keys come in their order, others in the order of their bytes. Name what it writes: one described struct
-/// (`reducer<Key, Value, Record>`, `emit(record)`) or a key and a value (`reducer<Key, Value, OutputKey, OutputValue>`, `emit(key, value)`).
+/// and start and finish as in a mapper. Numbers as keys come in their order, others in the order of their bytes. Name
+/// what it writes: one described struct
+/// (`reducer<Key, Value, Record>`, `emit(record)`) or a key and a value (`reducer<Key, Value, OutputKey, OutputValue>`,
+/// `emit(key, value)`).
 template <class Key, class Value, class OutputKey, class OutputValue = void>
 struct reducer {
   using key_type = Key;
   using value_type = Value;
   using output_key_type = OutputKey;
   using output_value_type = OutputValue;
-  using emitter = std::conditional_t<std::is_void_v<OutputValue>, troupe::emitter<OutputKey, void>, sdk::pair_emitter<OutputKey, OutputValue>>;
+  using emitter = std::conditional_t<std::is_void_v<OutputValue>, troupe::emitter<OutputKey, void>,
+                                     sdk::pair_emitter<OutputKey, OutputValue>>;
 };
 
 namespace sdk {
 
 /// The widest type of a number's kind, so that sums don't wrap.
 template <class Value>
-using widest = std::conditional_t<std::is_floating_point_v<Value>, double, std::conditional_t<std::is_signed_v<Value>, std::int64_t, std::uint64_t>>;
+using widest = std::conditional_t<std::is_floating_point_v<Value>, double,
+                                  std::conditional_t<std::is_signed_v<Value>, std::int64_t, std::uint64_t>>;
 
 }  // namespace sdk
 
@@ -131,7 +138,10 @@ struct minimum {
   template <class Value>
   struct of : folder<Value, Value> {
     static_assert(std::is_arithmetic_v<Value>, "troupe::minimum compares numbers; write a folder for other values");
-    Value init() noexcept { return std::numeric_limits<Value>::has_infinity ? std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::max(); }
+    Value init() noexcept {
+      return std::numeric_limits<Value>::has_infinity ? std::numeric_limits<Value>::infinity()
+                                                      : std::numeric_limits<Value>::max();
+    }
     void fold(Value& a, const Value& value) noexcept { a = value < a ? value : a; }
     void merge(Value& a, const Value& other) noexcept { fold(a, other); }
   };
@@ -141,7 +151,10 @@ struct maximum {
   template <class Value>
   struct of : folder<Value, Value> {
     static_assert(std::is_arithmetic_v<Value>, "troupe::maximum compares numbers; write a folder for other values");
-    Value init() noexcept { return std::numeric_limits<Value>::has_infinity ? -std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::lowest(); }
+    Value init() noexcept {
+      return std::numeric_limits<Value>::has_infinity ? -std::numeric_limits<Value>::infinity()
+                                                      : std::numeric_limits<Value>::lowest();
+    }
     void fold(Value& a, const Value& value) noexcept { a = a < value ? value : a; }
     void merge(Value& a, const Value& other) noexcept { fold(a, other); }
   };

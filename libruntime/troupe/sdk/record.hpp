@@ -126,7 +126,9 @@ std::size_t encoded_size(const T& value) {
   } else if constexpr (is_pair<T>::value) {
     return encoded_size(value.first) + encoded_size(value.second);
   } else {
-    static_assert(described_struct<T>, "a field is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
+    static_assert(
+        described_struct<T>,
+        "a field is a number, an enum, a string, an optional, a vector, a pair or a struct with BOOST_DESCRIBE_STRUCT");
     std::size_t size = 0;
     boost::mp11::mp_for_each<members_of<T>>([&](auto member) { size += encoded_size(value.*member.pointer); });
     return size;
@@ -206,7 +208,8 @@ const char* decode_field(const char* at, const char* end, T& value) {
   } else if constexpr (is_vector<T>::value) {
     std::uint64_t count = 0;
     at = load_varint(at, end, count);
-    if (at == nullptr || count > static_cast<std::uint64_t>(end - at)) return nullptr;  // no element is less than a byte
+    if (at == nullptr || count > static_cast<std::uint64_t>(end - at))
+      return nullptr;  // no element is less than a byte
     value.clear();
     for (std::uint64_t i = 0; i < count && at != nullptr; ++i) {
       typename T::value_type element{};
@@ -267,7 +270,9 @@ field field_of(std::string name) {
   } else if constexpr (is_vector<T>::value) {
     return {std::move(name), field_type::list, {field_of<typename T::value_type>("")}};
   } else if constexpr (is_pair<T>::value) {
-    return {std::move(name), field_type::record, {field_of<typename T::first_type>("first"), field_of<typename T::second_type>("second")}};
+    return {std::move(name),
+            field_type::record,
+            {field_of<typename T::first_type>("first"), field_of<typename T::second_type>("second")}};
   } else {
     field out{std::move(name), field_type::record, {}};
     boost::mp11::mp_for_each<members_of<T>>([&](auto member) {

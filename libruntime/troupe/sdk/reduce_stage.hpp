@@ -7,24 +7,30 @@
 
 namespace troupe::sdk {
 
-/// Walks the entries of a shuffle block. f(key, where the value begins, end of the block) returns what follows the value, or nullptr.
+/// Walks the entries of a shuffle block. f(key, where the value begins, end of the block) returns what follows the
+/// value, or nullptr.
 template <class F>
 void for_each_entry(const troupe_block& block, F&& f) {
   const char* at = block.data;
   const char* const end = at + block.size;
-  if (block.format != TROUPE_SHUFFLE) throw std::runtime_error("the reduce stage was given a block that is not of the stage before");
+  if (block.format != TROUPE_SHUFFLE)
+    throw std::runtime_error("the reduce stage was given a block that is not of the stage before");
   while (at != end) {
     std::uint64_t size = 0;
     at = load_varint(at, end, size);
-    if (at != nullptr && size <= static_cast<std::uint64_t>(end - at)) at = f(bytes_view(at, static_cast<std::size_t>(size)), at + size, end);
-    else at = nullptr;
-    if (at == nullptr) throw std::runtime_error("a shuffle block of " + std::to_string(block.size) + " bytes does not decode");
+    if (at != nullptr && size <= static_cast<std::uint64_t>(end - at))
+      at = f(bytes_view(at, static_cast<std::size_t>(size)), at + size, end);
+    else
+      at = nullptr;
+    if (at == nullptr)
+      throw std::runtime_error("a shuffle block of " + std::to_string(block.size) + " bytes does not decode");
   }
 }
 
 inline std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
-/// One reduce task of fold_by_key: merges accumulators in the order of the blocks, which is that of map tasks, and writes keys in the order in which they came.
+/// One reduce task of fold_by_key: merges accumulators in the order of the blocks, which is that of map tasks, and
+/// writes keys in the order in which they came.
 template <class Pipeline, class Folder>
 void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
   using key_type = typename Pipeline::mapper::key_type;
@@ -52,8 +58,10 @@ void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
         continue;
       }
       if (!table.has_room(pending[i].key))
-        throw failure("partition " + std::to_string(task.task) + " of the fold has more than " + std::to_string(table.size()) + " keys (" + mebibytes(table.long_key_bytes()) +
-                      " of long keys): that does not fit into the " + mebibytes(task.memory_bytes) + " of a task; give tasks more memory, or use smaller inputs");
+        throw failure("partition " + std::to_string(task.task) + " of the fold has more than " +
+                      std::to_string(table.size()) + " keys (" + mebibytes(table.long_key_bytes()) +
+                      " of long keys): that does not fit into the " + mebibytes(task.memory_bytes) +
+                      " of a task; give tasks more memory, or use smaller inputs");
       table.insert(*slot, pending[i].key, std::move(pending[i].other));
     }
     count = 0;
@@ -72,8 +80,10 @@ void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
   }
   chunk_writer out(port, task.task, output_chunk_bytes);
   table.for_each([&](const typename fold_table<accumulator>::slot& s) {
-    if constexpr (requires { folder.result(s.accumulator); }) write_pair<key_type>(out, s.key.view(), folder.result(s.accumulator));
-    else write_pair<key_type>(out, s.key.view(), s.accumulator);
+    if constexpr (requires { folder.result(s.accumulator); })
+      write_pair<key_type>(out, s.key.view(), folder.result(s.accumulator));
+    else
+      write_pair<key_type>(out, s.key.view(), s.accumulator);
   });
   out.flush();
 }
@@ -91,15 +101,19 @@ class grouped_pairs {
     [[nodiscard]] bytes_view value_view() const noexcept { return {key + key_size, value_size}; }
   };
 
-  grouped_pairs(std::uint32_t partition, std::uint64_t memory_bytes) noexcept : partition_(partition), memory_bytes_(memory_bytes) {}
+  grouped_pairs(std::uint32_t partition, std::uint64_t memory_bytes) noexcept
+      : partition_(partition), memory_bytes_(memory_bytes) {}
 
   void add(bytes_view key, bytes_view value) {
     // Half again of the index: std::stable_sort takes a buffer.
-    if (bytes_.used() + key.size() + value.size() + (pairs_.size() + 1) * sizeof(pair) * 3 / 2 > memory_bytes_) [[unlikely]] too_much();
+    if (bytes_.used() + key.size() + value.size() + (pairs_.size() + 1) * sizeof(pair) * 3 / 2 > memory_bytes_)
+        [[unlikely]]
+      too_much();
     char* const at = bytes_.allocate(key.size() + value.size());
     if (!key.empty()) std::memcpy(at, key.data(), key.size());
     if (!value.empty()) std::memcpy(at + key.size(), value.data(), value.size());
-    pairs_.push_back({key_bytes<Key>::prefix(key), at, static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(value.size())});
+    pairs_.push_back({key_bytes<Key>::prefix(key), at, static_cast<std::uint32_t>(key.size()),
+                      static_cast<std::uint32_t>(value.size())});
   }
   void sort() {
     std::stable_sort(pairs_.begin(), pairs_.end(), [](const pair& x, const pair& y) {
@@ -119,8 +133,9 @@ class grouped_pairs {
       }
       longest = std::max(longest, i - begin + 1);
     }
-    throw failure("partition " + std::to_string(partition_) + " has more than " + std::to_string(pairs_.size()) + " values of " + std::to_string(keys) + " keys (" +
-                  std::to_string(longest) + " of one key) in " + mebibytes(bytes_.used()) + ": they do not fit into the " + mebibytes(memory_bytes_) +
+    throw failure("partition " + std::to_string(partition_) + " has more than " + std::to_string(pairs_.size()) +
+                  " values of " + std::to_string(keys) + " keys (" + std::to_string(longest) + " of one key) in " +
+                  mebibytes(bytes_.used()) + ": they do not fit into the " + mebibytes(memory_bytes_) +
                   " of a task; give tasks more memory, or use fold_by_key, which combines before the shuffle");
   }
   std::uint32_t partition_;

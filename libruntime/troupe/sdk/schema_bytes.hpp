@@ -5,8 +5,8 @@
 
 namespace troupe::sdk {
 
-/// The codec's bytes of a field and of a schema (base/codec.hpp decodes them). Written out here so that a module need not compile the whole codec;
-/// tests/unit/sdk/record_test.cpp holds both against each other.
+/// The codec's bytes of a field and of a schema (base/codec.hpp decodes them). Written out here so that a module need
+/// not compile the whole codec; tests/unit/sdk/record_test.cpp holds both against each other.
 inline void append_field(std::string& out, const field& f) {
   append_varint(out, f.name.size());
   out += f.name;

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-/// A whole job inside a unit test or gdb: no cluster, no processes, no threads; the same C table and the same code as in a worker.
+/// A whole job inside a unit test or gdb: no cluster, no processes, no threads; the same C table and the same code as
+/// in a worker.
 ///
 ///     auto out = troupe::testing::run(troupe_jobs::word_count, {"a b a", "b a"});
 ///     REQUIRE(out.ok());
@@ -33,7 +34,8 @@ struct outcome {
   std::string message;                  ///< of the task that failed; the job ends there
   std::optional<std::uint64_t> offset;  ///< of the record it failed at, counted from the first of all
   std::vector<std::string> encoded;     ///< output records in the order of partitions: their fields' bytes
-  std::vector<std::string> blocks;      ///< everything published, by every task, with its partition in front: to compare two runs byte by byte
+  std::vector<std::string>
+      blocks;  ///< everything published, by every task, with its partition in front: to compare two runs byte by byte
   schema output_schema;
   std::map<std::string, std::int64_t> counters;
   std::vector<std::string> log;
@@ -44,7 +46,8 @@ struct outcome {
   [[nodiscard]] std::vector<Record> records() const {
     std::vector<Record> out;
     for (const auto& bytes : encoded)
-      if (!sdk::decode_record(bytes, out.emplace_back())) throw std::runtime_error("the job's output is not of the type that records<T>() asks for");
+      if (!sdk::decode_record(bytes, out.emplace_back()))
+        throw std::runtime_error("the job's output is not of the type that records<T>() asks for");
     return out;
   }
   /// Keys and values; the last one of a key counts.
@@ -73,7 +76,8 @@ struct published {
 /// The worker's side of the table, in memory.
 class memory_host {
  public:
-  memory_host(outcome& into, const options& chosen, std::vector<input_block> blocks) : into_(into), chosen_(chosen), blocks_(std::move(blocks)) {
+  memory_host(outcome& into, const options& chosen, std::vector<input_block> blocks)
+      : into_(into), chosen_(chosen), blocks_(std::move(blocks)) {
     host_ = {sizeof(troupe_host), this, next_block, open_chunk, publish, log, count, &offset_};
   }
   const troupe_host& host() const noexcept { return host_; }
@@ -101,7 +105,8 @@ class memory_host {
     *out = {me.chunks_.back().get(), size, me.chunks_.size() - 1};
     return 0;
   }
-  static int publish(void* self, std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes, std::uint64_t records) {
+  static int publish(void* self, std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes,
+                     std::uint64_t records) {
     auto& me = of(self);
     me.output.push_back({partition, std::string(chunk->data, bytes), records});
     me.into_.blocks.push_back(std::to_string(partition) + ":" + me.output.back().bytes);
@@ -109,7 +114,9 @@ class memory_host {
     return 0;
   }
   static void log(void* self, const char* text, std::uint64_t size) { of(self).into_.log.emplace_back(text, size); }
-  static void count(void* self, const char* name, std::uint64_t size, std::int64_t delta) { of(self).into_.counters[std::string(name, size)] += delta; }
+  static void count(void* self, const char* name, std::uint64_t size, std::int64_t delta) {
+    of(self).into_.counters[std::string(name, size)] += delta;
+  }
 
   outcome& into_;
   const options& chosen_;
@@ -131,7 +138,8 @@ inline void encode_input(const troupe_job& job, std::string_view record, std::st
 }
 
 /// Input records, already as bytes, through all stages.
-inline outcome run_encoded(const job& what, const std::vector<std::string>& records, const std::map<std::string, std::string>& given, const options& chosen) {
+inline outcome run_encoded(const job& what, const std::vector<std::string>& records,
+                           const std::map<std::string, std::string>& given, const options& chosen) {
   const auto& table = what.table();
   outcome out;
   out.output_schema = what.output_schema();
@@ -143,7 +151,8 @@ inline outcome run_encoded(const job& what, const std::vector<std::string>& reco
   for (std::uint32_t t = 0; t < map_tasks; ++t) {
     const std::size_t begin = records.size() * t / map_tasks, end = records.size() * (t + 1) / map_tasks;
     for (std::size_t i = begin; i < end; ++i) {
-      if ((i - begin) % std::max<std::uint64_t>(chosen.block_records, 1) == 0) inputs[t].push_back({"", 0, i, table.input_format});
+      if ((i - begin) % std::max<std::uint64_t>(chosen.block_records, 1) == 0)
+        inputs[t].push_back({"", 0, i, table.input_format});
       encode_input(table, records[i], inputs[t].back().bytes);
       ++inputs[t].back().records;
     }
@@ -152,8 +161,16 @@ inline outcome run_encoded(const job& what, const std::vector<std::string>& reco
     std::vector<std::vector<input_block>> outputs(partitions);
     for (std::uint32_t t = 0; t < inputs.size(); ++t) {
       memory_host host(out, chosen, std::move(inputs[t]));
-      const troupe_task task{sizeof(troupe_task), stage,         t, 1, partitions, static_cast<std::uint32_t>(parameters.size()), parameters.data(),
-                             chosen.seed + t,     chosen.now_unix_ms, chosen.memory_bytes};
+      const troupe_task task{sizeof(troupe_task),
+                             stage,
+                             t,
+                             1,
+                             partitions,
+                             static_cast<std::uint32_t>(parameters.size()),
+                             parameters.data(),
+                             chosen.seed + t,
+                             chosen.now_unix_ms,
+                             chosen.memory_bytes};
       troupe_failure failed{};
       if (table.stages[stage].run(&task, &host.host(), &failed) != 0) {
         out.failed = true;
@@ -173,7 +190,8 @@ inline outcome run_encoded(const job& what, const std::vector<std::string>& reco
       for (; at != end; ++found) {
         std::uint64_t size = 0;
         at = load_varint(at, end, size);
-        if (at == nullptr || size > static_cast<std::uint64_t>(end - at)) throw std::runtime_error("the job published a chunk that does not hold whole records");
+        if (at == nullptr || size > static_cast<std::uint64_t>(end - at))
+          throw std::runtime_error("the job published a chunk that does not hold whole records");
         out.encoded.emplace_back(at, size);
         at += size;
       }
@@ -186,15 +204,19 @@ inline outcome run_encoded(const job& what, const std::vector<std::string>& reco
 }  // namespace detail
 
 /// Input of texts: lines (without line ends), or records of format bytes.
-inline outcome run(const job& what, const std::vector<std::string>& records, const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
-  if (what.table().input_format == TROUPE_RECORDS) throw std::logic_error("this job reads described structs: give run a vector of them");
+inline outcome run(const job& what, const std::vector<std::string>& records,
+                   const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
+  if (what.table().input_format == TROUPE_RECORDS)
+    throw std::logic_error("this job reads described structs: give run a vector of them");
   return detail::run_encoded(what, records, parameters, chosen);
 }
 
 /// Input of described structs.
 template <sdk::described_struct Record>
-outcome run(const job& what, const std::vector<Record>& records, const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
-  if (what.table().input_format != TROUPE_RECORDS) throw std::logic_error("this job reads texts: give run a vector of strings");
+outcome run(const job& what, const std::vector<Record>& records,
+            const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
+  if (what.table().input_format != TROUPE_RECORDS)
+    throw std::logic_error("this job reads texts: give run a vector of strings");
   std::vector<std::string> encoded;
   for (const auto& record : records) {
     std::string bytes(sdk::encoded_size(record), '\0');
@@ -206,8 +228,8 @@ outcome run(const job& what, const std::vector<Record>& records, const std::map<
 
 /// A pipeline without a name.
 template <class Source, class M, class Shuffle, class Record>
-outcome run(const sdk::pipeline<Source, M, Shuffle>& pipeline, const std::vector<Record>& records, const std::map<std::string, std::string>& parameters = {},
-            const options& chosen = {}) {
+outcome run(const sdk::pipeline<Source, M, Shuffle>& pipeline, const std::vector<Record>& records,
+            const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
   return run(job("unnamed", pipeline), records, parameters, chosen);
 }
 

@@ -16,7 +16,8 @@ inline std::uint64_t separators_of_64(const char* data) noexcept {
   const auto space = _mm_set1_epi8(0x20);
   const auto of_16 = [&](int i) {
     const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i);
-    return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes))));
+    return static_cast<std::uint64_t>(
+        static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes))));
   };
   return of_16(0) | of_16(1) << 16 | of_16(2) << 32 | of_16(3) << 48;
 #else
@@ -37,9 +38,11 @@ inline std::uint64_t separators_of_rest(const char* data, std::size_t size) noex
 
 }  // namespace sdk
 
-/// The words of a text: what stands between bytes <= 0x20. `for (auto word : troupe::words(line))`. The views are into the text.
+/// The words of a text: what stands between bytes <= 0x20. `for (auto word : troupe::words(line))`. The views are into
+/// the text.
 ///
-/// It looks at 64 bytes at once: their separators become a bit mask, and its edges (where a bit differs from the one before) are the beginnings and ends of words.
+/// It looks at 64 bytes at once: their separators become a bit mask, and its edges (where a bit differs from the one
+/// before) are the beginnings and ends of words.
 class words {
  public:
   explicit words(std::string_view text) noexcept : text_(text) {}
@@ -60,21 +63,21 @@ class words {
     std::string_view operator*() const noexcept { return {word_, static_cast<std::size_t>(word_end_ - word_)}; }
     iterator& operator++() noexcept {
       while (edges_ == 0) [[unlikely]] {
-        if (end_ - window_ <= 64) {
-          word_ = nullptr;
-          return *this;
+          if (end_ - window_ <= 64) {
+            word_ = nullptr;
+            return *this;
+          }
+          advance();
         }
-        advance();
-      }
       word_ = window_ + std::countr_zero(edges_);
       edges_ &= edges_ - 1;
       while (edges_ == 0) [[unlikely]] {
-        if (end_ - window_ <= 64) {
-          word_end_ = end_;
-          return *this;
+          if (end_ - window_ <= 64) {
+            word_end_ = end_;
+            return *this;
+          }
+          advance();
         }
-        advance();
-      }
       word_end_ = window_ + std::countr_zero(edges_);
       edges_ &= edges_ - 1;
       return *this;
@@ -89,7 +92,8 @@ class words {
     }
     void load() noexcept {
       const auto left = end_ - window_;
-      const auto mask = left >= 64 ? sdk::separators_of_64(window_) : sdk::separators_of_rest(window_, static_cast<std::size_t>(left));
+      const auto mask = left >= 64 ? sdk::separators_of_64(window_)
+                                   : sdk::separators_of_rest(window_, static_cast<std::size_t>(left));
       edges_ = mask ^ (mask << 1 | before_);
       before_ = mask >> 63;
     }

@@ -1,9 +1,10 @@
-/// The reference for word_count: what a good engineer writes for this one purpose. `word_count FILE [THREADS] [OUTPUT]` counts the words (what stands between
-/// bytes <= 0x20) of a file and prints seconds and MB/s on standard error; with OUTPUT it writes `word<TAB>count` lines there, unsorted.
+/// The reference for word_count: what a good engineer writes for this one purpose. `word_count FILE [THREADS] [OUTPUT]`
+/// counts the words (what stands between bytes <= 0x20) of a file and prints seconds and MB/s on standard error; with
+/// OUTPUT it writes `word<TAB>count` lines there, unsorted.
 ///
-/// mmap, one piece of the file for each thread, cut at a separator; 64 bytes at once become a bit mask of separators; words up to 16 bytes are compared and hashed
-/// as two numbers; open addressing with 32-byte slots on huge pages; a queue of 16 words whose slots are being fetched. Never weakened: it is what troupe is
-/// measured against.
+/// mmap, one piece of the file for each thread, cut at a separator; 64 bytes at once become a bit mask of separators;
+/// words up to 16 bytes are compared and hashed as two numbers; open addressing with 32-byte slots on huge pages; a
+/// queue of 16 words whose slots are being fetched. Never weakened: it is what troupe is measured against.
 #include <emmintrin.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -26,9 +27,9 @@ namespace {
 __extension__ typedef unsigned __int128 uint128;
 
 struct word {
-  std::uint64_t a, b;   // up to 16 bytes, padded with zeros; longer: pointer, hash
+  std::uint64_t a, b;  // up to 16 bytes, padded with zeros; longer: pointer, hash
   std::uint32_t hash;
-  std::uint32_t size;   // 0: empty slot
+  std::uint32_t size;  // 0: empty slot
 };
 struct slot {
   word key;
@@ -100,7 +101,8 @@ class table {
   int shift_ = 0;
 };
 
-alignas(64) constexpr unsigned char keep[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+alignas(64) constexpr unsigned char keep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                255, 255, 255, 255, 255, 255, 255, 255};
 
 /// One thread's piece. The 64 bytes behind it may be read.
 class counter {
@@ -145,7 +147,8 @@ class counter {
     const auto space = _mm_set1_epi8(0x20);
     const auto of_16 = [&](int i) {
       const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at) + i);
-      return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes))));
+      return static_cast<std::uint64_t>(
+          static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes))));
     };
     return of_16(0) | of_16(1) << 16 | of_16(2) << 32 | of_16(3) << 48;
   }
@@ -155,7 +158,8 @@ class counter {
     if (w.size != 0) counts.add(w, 1);
     std::uint64_t hash = 0;
     if (size <= 16) {
-      const auto bytes = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(begin)), _mm_loadu_si128(reinterpret_cast<const __m128i*>(keep + 16 - size)));
+      const auto bytes = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(begin)),
+                                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(keep + 16 - size)));
       w.a = static_cast<std::uint64_t>(_mm_cvtsi128_si64(bytes));
       w.b = static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(bytes, bytes)));
       hash = mix(w.a ^ 0xe7037ed1a0b428db, w.b ^ 0x8ebc6af09c88c6e3);
@@ -199,7 +203,8 @@ int main(int argc, char** argv) {
   const auto size = static_cast<std::size_t>(status.st_size);
   // Reserve a page more than the file, so that its end may be read past.
   auto* const reserved = static_cast<char*>(mmap(nullptr, size + 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  if (reserved == MAP_FAILED || (size != 0 && mmap(reserved, size, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)) {
+  if (reserved == MAP_FAILED ||
+      (size != 0 && mmap(reserved, size, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)) {
     std::perror("mmap");
     return 1;
   }
@@ -207,16 +212,18 @@ int main(int argc, char** argv) {
   std::vector<std::size_t> cuts{0};
   for (std::size_t t = 1; t < threads; ++t) {
     auto cut = size * t / threads;
-    while (cut < size && static_cast<unsigned char>(text[cut]) > 0x20) ++cut;
+    while (cut<size&& static_cast<unsigned char>(text[cut])> 0x20) ++cut;
     cuts.push_back(cut);
   }
   cuts.push_back(size);
   std::vector<counter> counters(threads);
   std::vector<std::thread> running;
-  for (std::size_t t = 1; t < threads; ++t) running.emplace_back([&, t] { counters[t].run(text + cuts[t], text + cuts[t + 1]); });
+  for (std::size_t t = 1; t < threads; ++t)
+    running.emplace_back([&, t] { counters[t].run(text + cuts[t], text + cuts[t + 1]); });
   counters[0].run(text + cuts[0], text + cuts[1]);
   for (auto& thread : running) thread.join();
-  for (std::size_t t = 1; t < threads; ++t) counters[t].counts.each([&](const slot& s) { counters[0].counts.add(s.key, s.count); });
+  for (std::size_t t = 1; t < threads; ++t)
+    counters[t].counts.each([&](const slot& s) { counters[0].counts.add(s.key, s.count); });
 
   std::uint64_t words = 0, different = 0;
   std::string out;
@@ -225,7 +232,8 @@ int main(int argc, char** argv) {
     words += s.count;
     ++different;
     if (file == nullptr) return;
-    out.append(s.key.size <= 16 ? reinterpret_cast<const char*>(&s.key) : reinterpret_cast<const char*>(s.key.a), s.key.size);
+    out.append(s.key.size <= 16 ? reinterpret_cast<const char*>(&s.key) : reinterpret_cast<const char*>(s.key.a),
+               s.key.size);
     out += '\t';
     out += std::to_string(s.count);
     out += '\n';
@@ -238,7 +246,9 @@ int main(int argc, char** argv) {
     std::fclose(file);
   }
   const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::fprintf(stderr, "{\"seconds\": %.4f, \"mb_per_second\": %.1f, \"words\": %llu, \"different\": %llu, \"threads\": %zu}\n", seconds,
-               static_cast<double>(size) / 1e6 / seconds, static_cast<unsigned long long>(words), static_cast<unsigned long long>(different), threads);
+  std::fprintf(stderr,
+               "{\"seconds\": %.4f, \"mb_per_second\": %.1f, \"words\": %llu, \"different\": %llu, \"threads\": %zu}\n",
+               seconds, static_cast<double>(size) / 1e6 / seconds, static_cast<unsigned long long>(words),
+               static_cast<unsigned long long>(different), threads);
   return 0;
 }

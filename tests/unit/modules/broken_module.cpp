@@ -37,25 +37,27 @@ const int initialised = [] {
 
 #if !defined(KIND_no_table)
 extern "C" __attribute__((visibility("default"))) const troupe_module* troupe_module_table() {
-  static const troupe_module table{sizeof(troupe_module),
+  static const troupe_module table {
+    sizeof(troupe_module),
 #if defined(KIND_other_version)
-                                   TROUPE_ABI_VERSION + 1,
+        TROUPE_ABI_VERSION + 1,
 #else
-                                   TROUPE_ABI_VERSION,
+        TROUPE_ABI_VERSION,
 #endif
 #if defined(KIND_other_abi)
-                                   "troupe 0.0.1, gcc 3, libstdc++ 3 cxx98, glibc 2.2",
+        "troupe 0.0.1, gcc 3, libstdc++ 3 cxx98, glibc 2.2",
 #else
-                                   TROUPE_ABI_TAG,
+        TROUPE_ABI_TAG,
 #endif
 #if defined(KIND_no_jobs)
-                                   0,
+        0,
 #elif defined(KIND_twice)
-                                   2,
+        2,
 #else
-                                   1,
+        1,
 #endif
-                                   jobs};
+        jobs
+  };
   return &table;
 }
 #endif

@@ -45,7 +45,12 @@ TEST_CASE("build: the word count of examples becomes a module that can be inspec
   const auto described = modules::inspect(BUILT "/inspector", module);
   REQUIRE_OK(described);
   REQUIRE(described->jobs.size() == 1);
-  const modules::job_info wanted{"word_count", data_format::lines, {}, data_format::records, {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}}, 2};
+  const modules::job_info wanted{"word_count",
+                                 data_format::lines,
+                                 {},
+                                 data_format::records,
+                                 {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}},
+                                 2};
   CHECK(described->jobs[0] == wanted);
   const auto loaded = modules::loaded_module::load(module);
   REQUIRE_OK(loaded);
@@ -64,7 +69,9 @@ TEST_CASE("build: the compiler's words come through, and an old module stays") {
   std::ofstream(source) << "#include <troupe/sdk.hpp>\nint x = undeclared_name;\n";
   std::ofstream(module) << "the old one";
   result<void> built = ok();
-  const auto words = captured_stderr(at.path / "stderr", [&] { built = modules::build({{source}, module, "", "", {}}); });
+  const auto words = captured_stderr(at.path / "stderr", [&] {
+    built = modules::build({{source}, module, "", "", {}});
+  });
   REQUIRE(built.has_error());
   CHECK(built.error().code() == errc::invalid_argument);
   CHECK(built.error().message().find("bad.cpp does not compile") != std::string::npos);
@@ -94,7 +101,9 @@ TEST_CASE("build: nothing of this machine's processor goes into a module") {
   std::ofstream(source) << "int x;\n";
   const auto command = modules::build_command({{source}, "x.so", "g++", "", {"-DMINE"}});
   REQUIRE_OK(command);
-  const auto has = [&](const std::string& word) { return std::find(command->begin(), command->end(), word) != command->end(); };
+  const auto has = [&](const std::string& word) {
+    return std::find(command->begin(), command->end(), word) != command->end();
+  };
   for (const auto* word : {"-shared", "-fPIC", "-O2", "-fno-gnu-unique", "-DMINE"}) CHECK(has(word));
   for (const auto& word : *command) CHECK(word.rfind("-march", 0) != 0);
   const auto clang = modules::build_command({{source}, "x.so", "clang++-14", "", {}});

@@ -17,7 +17,8 @@ const std::string inspector = BUILT "/inspector";
 std::string broken(const std::string& kind) { return BUILT "/broken_" + kind + ".so"; }
 
 struct folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("troupe-modules-" + std::to_string(::getpid()));
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("troupe-modules-" + std::to_string(::getpid()));
   folder() { std::filesystem::create_directories(path); }
   ~folder() { std::filesystem::remove_all(path); }
   std::string file(const std::string& name, const std::string& content) const {
@@ -44,7 +45,8 @@ TEST_CASE("modules: a file that is no module is refused without being loaded") {
   refused(modules::check_file("/nowhere/x.so"), errc::not_found, {"/nowhere/x.so", "No such file"});
   refused(modules::check_file("/usr"), errc::invalid_argument, {"/usr is not a file", "module build"});
   refused(modules::check_file(at.file("empty.so", "")), errc::invalid_argument, {"not a shared library"});
-  refused(modules::check_file(at.file("text.so", std::string(1000, 'x'))), errc::invalid_argument, {"not a shared library", "module build FILE.cpp"});
+  refused(modules::check_file(at.file("text.so", std::string(1000, 'x'))), errc::invalid_argument,
+          {"not a shared library", "module build FILE.cpp"});
   std::ifstream real(broken("no_table"), std::ios::binary);
   std::string bytes(std::istreambuf_iterator<char>(real), {});
   REQUIRE(bytes.size() > 1000);
@@ -61,8 +63,10 @@ TEST_CASE("modules: a file that is no module is refused without being loaded") {
 
 TEST_CASE("modules: every wrong library has a sentence of its own") {
   refused(modules::inspect(inspector, broken("no_table")), errc::invalid_argument, {"no troupe module", "TROUPE_JOB"});
-  refused(modules::inspect(inspector, broken("other_abi")), errc::unsupported, {"gcc 3", TROUPE_ABI_TAG, "build it again"});
-  refused(modules::inspect(inspector, broken("other_version")), errc::unsupported, {"another version", "build it again"});
+  refused(modules::inspect(inspector, broken("other_abi")), errc::unsupported,
+          {"gcc 3", TROUPE_ABI_TAG, "build it again"});
+  refused(modules::inspect(inspector, broken("other_version")), errc::unsupported,
+          {"another version", "build it again"});
   refused(modules::inspect(inspector, broken("no_jobs")), errc::invalid_argument, {"has no job"});
   refused(modules::inspect(inspector, broken("bad_name")), errc::invalid_argument, {"not a name for a job", "No Name"});
   refused(modules::inspect(inspector, broken("twice")), errc::invalid_argument, {"two jobs named job"});
@@ -71,7 +75,8 @@ TEST_CASE("modules: every wrong library has a sentence of its own") {
 TEST_CASE("modules: a module that dies while it is looked at costs a child, not this process") {
   refused(modules::inspect(inspector, broken("crashes")), errc::user_code, {"was killed by signal 6 (Aborted)"});
   refused(modules::inspect(inspector, broken("exits")), errc::user_code, {"ended with status 7"});
-  refused(modules::inspect(inspector, broken("hangs"), 300ms), errc::user_code, {"did not finish loading within 300 ms"});
+  refused(modules::inspect(inspector, broken("hangs"), 300ms), errc::user_code,
+          {"did not finish loading within 300 ms"});
 }
 
 TEST_CASE("modules: what a module prints does not mix with the answer") {
@@ -84,20 +89,29 @@ TEST_CASE("modules: what a module prints does not mix with the answer") {
 }
 
 TEST_CASE("modules: without the worker's program nothing can be inspected, and it says so") {
-  refused(modules::inspect("/nowhere/troupe-worker", broken("prints")), errc::unavailable, {"/nowhere/troupe-worker", "No such file"});
+  refused(modules::inspect("/nowhere/troupe-worker", broken("prints")), errc::unavailable,
+          {"/nowhere/troupe-worker", "No such file"});
 }
 
 TEST_CASE("modules: a description survives its JSON, and rubbish does not") {
   modules::module_description out{"abi", {}};
-  out.jobs.push_back({"one", data_format::records, {{{"a", field_type::list, {{"", field_type::int8, {}}}}}}, data_format::records, {{{"quote\"", field_type::string, {}}}}, 2});
+  out.jobs.push_back({"one",
+                      data_format::records,
+                      {{{"a", field_type::list, {{"", field_type::int8, {}}}}}},
+                      data_format::records,
+                      {{{"quote\"", field_type::string, {}}}},
+                      2});
   out.jobs.push_back({"two", data_format::bytes, {}, data_format::records, {}, 1});
   const auto back = modules::parse_json(modules::to_json(out));
   REQUIRE_OK(back);
   CHECK(*back == out);
   refused(modules::parse_json(modules::to_json(error{errc::unsupported, "words"})), errc::unsupported, {"words"});
-  for (const auto* text : {"", "{", "[]", "{}", R"({"abi":1,"jobs":[]})", R"({"abi":"x","jobs":[1]})", R"({"abi":"x","jobs":[{"name":"x"}]})", R"({"error":"x"})",
-                           R"({"abi":"x","jobs":[{"name":"x","input_format":"tables","input_schema":[],"output_format":"lines","output_schema":[],"stages":1}]})",
-                           R"({"abi":"x","jobs":[{"name":"x","input_format":"lines","input_schema":[],"output_format":"lines","output_schema":[],"stages":9}]})"})
+  for (
+      const auto* text :
+      {"", "{", "[]", "{}", R"({"abi":1,"jobs":[]})", R"({"abi":"x","jobs":[1]})",
+       R"({"abi":"x","jobs":[{"name":"x"}]})", R"({"error":"x"})",
+       R"({"abi":"x","jobs":[{"name":"x","input_format":"tables","input_schema":[],"output_format":"lines","output_schema":[],"stages":1}]})",
+       R"({"abi":"x","jobs":[{"name":"x","input_format":"lines","input_schema":[],"output_format":"lines","output_schema":[],"stages":9}]})"})
     refused(modules::parse_json(text), errc::corrupted, {"does not parse"});
 }
 

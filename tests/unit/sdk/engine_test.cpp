@@ -101,13 +101,16 @@ TEST_CASE("engine: a combiner's table that is full is written out, and the answe
 TEST_CASE("engine: the folders that come with it") {
   const std::vector<std::string> lines{"a bb a", "bb bb ccc"};
   using result = std::map<std::string, std::uint64_t>;
-  const auto run = [&](const troupe::job& j) { return troupe::testing::run(j, lines).map<std::string, std::uint64_t>(); };
+  const auto run = [&](const troupe::job& j) {
+    return troupe::testing::run(j, lines).map<std::string, std::uint64_t>();
+  };
   CHECK(run(engine_test::troupe_jobs::sizes) == result{{"a", 2}, {"bb", 6}, {"ccc", 3}});
   CHECK(run(engine_test::troupe_jobs::counted) == result{{"a", 2}, {"bb", 3}, {"ccc", 1}});
   CHECK(run(engine_test::troupe_jobs::least) == result{{"a", 1}, {"bb", 2}, {"ccc", 3}});
   CHECK(run(engine_test::troupe_jobs::most) == result{{"a", 1}, {"bb", 2}, {"ccc", 3}});
   CHECK(troupe::testing::run(engine_test::troupe_jobs::pairs, lines).encoded.size() == 6);
-  const auto by_size = troupe::testing::run(engine_test::troupe_jobs::by_size, {"", std::string("\0\n", 2), std::string(1000, 'x'), "yy"});
+  const auto by_size = troupe::testing::run(engine_test::troupe_jobs::by_size,
+                                            {"", std::string("\0\n", 2), std::string(1000, 'x'), "yy"});
   CHECK(by_size.map<std::uint32_t, double>() == std::map<std::uint32_t, double>{{0, 0.5}, {2, 1.0}, {1000, 0.5}});
 }
 
@@ -115,9 +118,11 @@ TEST_CASE("engine: records longer than a chunk get one of their own") {
   const std::string huge(3 << 20, 'h');
   options chosen;
   chosen.chunk_bytes = 16;
-  const auto out = troupe::testing::run(engine_test::troupe_jobs::sizes, {"small " + huge + " small", huge}, {}, chosen);
+  const auto out =
+      troupe::testing::run(engine_test::troupe_jobs::sizes, {"small " + huge + " small", huge}, {}, chosen);
   REQUIRE(out.ok());
-  CHECK(out.map<std::string, std::uint64_t>() == std::map<std::string, std::uint64_t>{{"small", 10}, {huge, 2 * huge.size()}});
+  CHECK(out.map<std::string, std::uint64_t>() ==
+        std::map<std::string, std::uint64_t>{{"small", 10}, {huge, 2 * huge.size()}});
   const auto too_long = troupe::testing::run(engine_test::troupe_jobs::pairs, {std::string(64 << 20, 'x')});
   REQUIRE(too_long.failed);
   CHECK(too_long.message.find("is above the limit of 64 MiB") != std::string::npos);

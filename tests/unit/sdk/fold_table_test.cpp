@@ -19,7 +19,11 @@ void change(Table& table, std::string_view key, F&& f) {
   f(slot->accumulator);
 }
 
-std::string key_of(int i) { return i % 3 == 0 ? std::to_string(i) : i % 3 == 1 ? "exactly 16 b" + std::to_string(1000 + i % 1000) : "a long key, so that it lies outside " + std::to_string(i); }
+std::string key_of(int i) {
+  return i % 3 == 0   ? std::to_string(i)
+         : i % 3 == 1 ? "exactly 16 b" + std::to_string(1000 + i % 1000)
+                      : "a long key, so that it lies outside " + std::to_string(i);
+}
 
 }  // namespace
 
@@ -88,7 +92,9 @@ TEST_CASE("fold_table: how many keys fit follows from the memory alone") {
 TEST_CASE("fold_table: accumulators with memory of their own are moved and destroyed") {
   sdk::fold_table<std::vector<std::string>> table;
   table.limit(64 << 20);
-  for (int i = 0; i < 100'000; ++i) change(table, std::to_string(i % 40'000), [&](auto& list) { list.push_back("a string that is too long for the inside " + std::to_string(i)); });
+  for (int i = 0; i < 100'000; ++i)
+    change(table, std::to_string(i % 40'000),
+           [&](auto& list) { list.push_back("a string that is too long for the inside " + std::to_string(i)); });
   REQUIRE(table.size() == 40'000);
   std::size_t strings = 0;
   table.for_each([&](const auto& slot) { strings += slot.accumulator.size(); });

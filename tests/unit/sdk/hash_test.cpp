@@ -15,14 +15,16 @@ namespace {
 std::uint64_t by_the_page(std::string_view key) {
   const auto number = [&](std::size_t at, std::size_t bytes) {
     std::uint64_t out = 0;
-    for (std::size_t i = 0; i < bytes; ++i) out |= static_cast<std::uint64_t>(static_cast<unsigned char>(key[at + i])) << 8 * i;
+    for (std::size_t i = 0; i < bytes; ++i)
+      out |= static_cast<std::uint64_t>(static_cast<unsigned char>(key[at + i])) << 8 * i;
     return out;
   };
   const auto product = [](std::uint64_t x, std::uint64_t y) { return static_cast<sdk::uint128>(x) * y; };
   const auto low = [](sdk::uint128 p) { return static_cast<std::uint64_t>(p); };
   const auto high = [](sdk::uint128 p) { return static_cast<std::uint64_t>(p >> 64); };
   const auto fold = [&](std::uint64_t x, std::uint64_t y) { return low(product(x, y)) ^ high(product(x, y)); };
-  constexpr std::uint64_t k0 = 0xa0761d6478bd642f, k1 = 0xe7037ed1a0b428db, k2 = 0x8ebc6af09c88c6e3, k3 = 0x589965cc75374cc3;
+  constexpr std::uint64_t k0 = 0xa0761d6478bd642f, k1 = 0xe7037ed1a0b428db, k2 = 0x8ebc6af09c88c6e3,
+                          k3 = 0x589965cc75374cc3;
   const auto n = key.size();
   std::uint64_t a = 0, b = 0, s = 0;
   if (n <= 16) {
@@ -53,8 +55,10 @@ TEST_CASE("hash: is what its page says, at every length and alignment") {
   std::string text;
   for (int i = 0; i < 9000; ++i) text += static_cast<char>(i * 131 + i / 7);
   for (std::size_t size = 0; size <= 70; ++size)
-    for (const std::size_t at : {0, 1, 3, 4000, 4080, 4085, 4090, 4095, 4096})  // some end at a page's border, some cross it
-      CHECK(sdk::hash_key(std::string_view(text).substr(at, size)) == by_the_page(std::string_view(text).substr(at, size)));
+    for (const std::size_t at :
+         {0, 1, 3, 4000, 4080, 4085, 4090, 4095, 4096})  // some end at a page's border, some cross it
+      CHECK(sdk::hash_key(std::string_view(text).substr(at, size)) ==
+            by_the_page(std::string_view(text).substr(at, size)));
 }
 
 TEST_CASE("hash: packed keys differ when keys differ") {
@@ -88,5 +92,6 @@ TEST_CASE("hash: partitions are the remainder, and keys spread over them") {
     for (const int h : hits) CHECK(std::abs(h - mean) < 8 * std::sqrt(mean) + 1);
   }
   const sdk::partitioner seven(7);
-  for (const std::uint32_t tag : {0u, 1u, 6u, 7u, 8u, 0x7fffffffu, 0x80000000u, 0xfffffffeu, 0xffffffffu}) CHECK(seven(tag) == tag % 7);
+  for (const std::uint32_t tag : {0u, 1u, 6u, 7u, 8u, 0x7fffffffu, 0x80000000u, 0xfffffffeu, 0xffffffffu})
+    CHECK(seven(tag) == tag % 7);
 }

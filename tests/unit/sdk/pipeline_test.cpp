@@ -46,8 +46,10 @@ struct by_day : mapper<reading, std::int32_t, double> {
   }
   void map(const reading& r, emitter& emit) {
     if (r.station != station) return;
-    if (r.degrees) emit(r.day, *r.degrees);
-    else ++*missing;
+    if (r.degrees)
+      emit(r.day, *r.degrees);
+    else
+      ++*missing;
   }
   std::string station;
   counter* missing = nullptr;
@@ -128,9 +130,12 @@ using troupe::testing::options;
 using counts = std::map<std::string, std::uint64_t>;
 
 TEST_CASE("pipeline: word count, with any number of tasks, partitions and blocks") {
-  const std::vector<std::string> lines{"to be or not to be", "", "that is  the question", "\tto\r", "a word of more than sixteen bytes: antidisestablishmentarianism"};
-  const counts wanted{{"to", 3}, {"be", 2}, {"or", 1}, {"not", 1}, {"that", 1}, {"is", 1}, {"the", 1}, {"question", 1}, {"a", 1}, {"word", 1},
-                      {"of", 1}, {"more", 1}, {"than", 1}, {"sixteen", 1}, {"bytes:", 1}, {"antidisestablishmentarianism", 1}};
+  const std::vector<std::string> lines{"to be or not to be", "", "that is  the question", "\tto\r",
+                                       "a word of more than sixteen bytes: antidisestablishmentarianism"};
+  const counts wanted{{"to", 3},   {"be", 2},      {"or", 1},     {"not", 1},
+                      {"that", 1}, {"is", 1},      {"the", 1},    {"question", 1},
+                      {"a", 1},    {"word", 1},    {"of", 1},     {"more", 1},
+                      {"than", 1}, {"sixteen", 1}, {"bytes:", 1}, {"antidisestablishmentarianism", 1}};
   for (const std::uint32_t tasks : {1, 2, 7})
     for (const std::uint32_t partitions : {1, 2, 5})
       for (const std::uint64_t chunk : {8, 65536}) {
@@ -147,16 +152,19 @@ TEST_CASE("pipeline: word count, with any number of tasks, partitions and blocks
   const auto none = troupe::testing::run(troupe_jobs::word_count, {});
   CHECK(none.ok());
   CHECK(none.blocks.empty());
-  CHECK(none.output_schema == troupe::schema{{{"word", troupe::field_type::string, {}}, {"count", troupe::field_type::uint64, {}}}});
+  CHECK(none.output_schema ==
+        troupe::schema{{{"word", troupe::field_type::string, {}}, {"count", troupe::field_type::uint64, {}}}});
 }
 
 TEST_CASE("pipeline: typed records, a parameter, a counter, a folder with a result") {
-  const std::vector<reading> days{{"oslo", -3.0, 1}, {"rome", 20.0, 1}, {"oslo", -1.0, 1}, {"oslo", {}, 1}, {"oslo", 5.0, -2}};
+  const std::vector<reading> days{
+      {"oslo", -3.0, 1}, {"rome", 20.0, 1}, {"oslo", -1.0, 1}, {"oslo", {}, 1}, {"oslo", 5.0, -2}};
   const auto out = troupe::testing::run(troupe_jobs::averages, days, {{"station", "oslo"}});
   REQUIRE(out.ok());
   CHECK(out.map<std::int32_t, double>() == std::map<std::int32_t, double>{{-2, 5.0}, {1, -2.0}});
   CHECK(out.counters == std::map<std::string, std::int64_t>{{"missing", 1}});
-  CHECK(out.output_schema == troupe::schema{{{"day", troupe::field_type::int32, {}}, {"degrees", troupe::field_type::float64, {}}}});
+  CHECK(out.output_schema ==
+        troupe::schema{{{"day", troupe::field_type::int32, {}}, {"degrees", troupe::field_type::float64, {}}}});
   const auto without = troupe::testing::run(troupe_jobs::averages, days);
   CHECK(without.failed);
   CHECK(without.message == "the job needs a parameter: run it with station=…");
@@ -166,7 +174,8 @@ TEST_CASE("pipeline: keys and values may be gone as soon as emit returns") {
   std::vector<std::string> lines;
   std::map<std::string, std::string> wanted;
   for (int i = 0; i < 500; ++i) {
-    const std::string word = std::string(1, static_cast<char>('a' + i % 7)) + std::string(static_cast<std::size_t>(i % 41), 'x');
+    const std::string word =
+        std::string(1, static_cast<char>('a' + i % 7)) + std::string(static_cast<std::size_t>(i % 41), 'x');
     lines.push_back(word);
     auto& best = wanted[word.size() > 3 ? "words that begin with the letter " + word.substr(0, 1) : word.substr(0, 1)];
     if (word.size() > best.size()) best = word;
@@ -182,7 +191,8 @@ TEST_CASE("pipeline: a map-only job filters, repeats, logs and finishes; offsets
   options one;
   one.map_tasks = 2;
   one.block_records = 1;
-  const auto out = troupe::testing::run(troupe_jobs::matching, {"ab", "x", "b", "abc"}, {{"contains", "b"}, {"twice", "yes"}}, one);
+  const auto out =
+      troupe::testing::run(troupe_jobs::matching, {"ab", "x", "b", "abc"}, {{"contains", "b"}, {"twice", "yes"}}, one);
   REQUIRE(out.ok());
   std::vector<std::pair<std::uint64_t, std::string>> got;
   for (const auto& r : out.records<numbered>()) got.emplace_back(r.number, r.line);
@@ -218,7 +228,8 @@ TEST_CASE("pipeline: jobs of a module stand in its table") {
   CHECK(table->abi_version == TROUPE_ABI_VERSION);
   CHECK(std::string(table->abi_tag) == troupe::sdk::abi_tag);
   bool found = false;
-  for (std::uint32_t i = 0; i < table->job_count; ++i) found = found || table->jobs[i] == &pipeline_test::troupe_jobs::word_count.table();
+  for (std::uint32_t i = 0; i < table->job_count; ++i)
+    found = found || table->jobs[i] == &pipeline_test::troupe_jobs::word_count.table();
   CHECK(found);
   CHECK(pipeline_test::troupe_jobs::matching.table().stage_count == 1);
   CHECK(pipeline_test::troupe_jobs::word_count.table().stage_count == 2);

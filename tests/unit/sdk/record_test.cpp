@@ -73,7 +73,9 @@ TEST_CASE("record: fields have the bytes that doc/formats/record.md says") {
   CHECK(encode(std::int64_t{INT64_MIN}) == "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
   CHECK(encode(UINT64_MAX) == "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
   CHECK(encode(1.0F) == "\0\0\x80\x3f"s);
-  CHECK(encode("ab"s) == "\x02" "ab");
+  CHECK(encode("ab"s) ==
+        "\x02"
+        "ab");
   CHECK(encode(std::optional<std::string>{}) == "\0"s);
   CHECK(encode(std::optional<std::string>{"x"}) == "\x01\x01x");
   CHECK(encode(std::vector<std::uint32_t>{1, 300}) == "\x02\x01\xac\x02");
@@ -83,7 +85,20 @@ TEST_CASE("record: fields have the bytes that doc/formats/record.md says") {
 }
 
 TEST_CASE("record: everything comes back, and every shortened record is refused") {
-  const everything whole{true, -5, -3000, INT64_MIN, 200, 4'000'000'000, 1.5F, -2.25, colour::blue, std::string("a\0b", 3), {{1, "one"}, {-1, ""}}, {7, "seven"}, "here", -9};
+  const everything whole{true,
+                         -5,
+                         -3000,
+                         INT64_MIN,
+                         200,
+                         4'000'000'000,
+                         1.5F,
+                         -2.25,
+                         colour::blue,
+                         std::string("a\0b", 3),
+                         {{1, "one"}, {-1, ""}},
+                         {7, "seven"},
+                         "here",
+                         -9};
   const auto bytes = encode(whole);
   everything back;
   REQUIRE(sdk::decode_record(bytes, back));
@@ -127,7 +142,10 @@ TEST_CASE("record: the schema of a struct, and its bytes are the codec's") {
   CHECK(s.fields[0] == field{"yes", field_type::boolean, {}});
   CHECK(s.fields[3] == field{"i64", field_type::int64, {}});
   CHECK(s.fields[8] == field{"c", field_type::uint16, {}});
-  CHECK(s.fields[10] == field{"list", field_type::list, {{"", field_type::record, {{"x", field_type::int32, {}}, {"name", field_type::string, {}}}}}});
+  CHECK(s.fields[10] ==
+        field{"list",
+              field_type::list,
+              {{"", field_type::record, {{"x", field_type::int32, {}}, {"name", field_type::string, {}}}}}});
   CHECK(s.fields[12] == field{"maybe", field_type::optional, {{"", field_type::string, {}}}});
   CHECK(sdk::schema_bytes(s) == codec::encode(s));
   const auto back = codec::decode<schema>(sdk::schema_bytes(s), "schema");

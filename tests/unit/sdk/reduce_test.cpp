@@ -14,8 +14,10 @@ struct pairs : mapper<std::string_view, std::string_view, std::string_view> {
   void map(std::string_view line, emitter& emit) {
     std::string_view key;
     for (auto word : words(line)) {
-      if (key.empty()) key = word;
-      else emit(key, word);
+      if (key.empty())
+        key = word;
+      else
+        emit(key, word);
     }
   }
 };
@@ -38,7 +40,9 @@ TROUPE_JOB(index, read_lines() | map<pairs>() | reduce<collect>() | write());
 
 /// Numbers as keys, keys and values as output; only the first value is looked at.
 struct numbers : mapper<std::string_view, std::int64_t, std::string> {
-  void map(std::string_view line, emitter& emit) { emit(std::stoll(std::string(line)), std::string(line.substr(line.find(' ') + 1))); }
+  void map(std::string_view line, emitter& emit) {
+    emit(std::stoll(std::string(line)), std::string(line.substr(line.find(' ') + 1)));
+  }
 };
 struct first_value : reducer<std::int64_t, std::string, std::int64_t, std::string> {
   void reduce(std::int64_t key, values<std::string>& all, emitter& emit) {
@@ -104,7 +108,8 @@ TEST_CASE("reduce: numbers come in their order, and values that are not asked fo
     while ((first * 37) % 100 - 50 != i - 50) ++first;
     CHECK(got[static_cast<std::size_t>(i)].second == "v" + std::to_string(first));
   }
-  CHECK(out.output_schema == troupe::schema{{{"number", troupe::field_type::int64, {}}, {"first", troupe::field_type::string, {}}}});
+  CHECK(out.output_schema ==
+        troupe::schema{{{"number", troupe::field_type::int64, {}}, {"first", troupe::field_type::string, {}}}});
 }
 
 TEST_CASE("reduce: values can be walked once") {
@@ -116,7 +121,9 @@ TEST_CASE("reduce: values can be walked once") {
 
 TEST_CASE("reduce: a partition that does not fit into memory fails with its numbers") {
   std::vector<std::string> lines;
-  for (int i = 0; i < 2000; ++i) lines.push_back((i % 4 == 0 ? std::string("rare") + std::to_string(i) : std::string("common")) + " " + std::string(1000, 'v'));
+  for (int i = 0; i < 2000; ++i)
+    lines.push_back((i % 4 == 0 ? std::string("rare") + std::to_string(i) : std::string("common")) + " " +
+                    std::string(1000, 'v'));
   options chosen;
   chosen.partitions = 1;
   chosen.memory_bytes = 1 << 20;

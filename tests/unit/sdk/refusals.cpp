@@ -1,4 +1,5 @@
-/// Pipelines that make no sense, one for each CASE, with the words that the compiler must say. Driven by refusals.sh; without CASE everything compiles.
+/// Pipelines that make no sense, one for each CASE, with the words that the compiler must say. Driven by refusals.sh;
+/// without CASE everything compiles.
 #include <boost/describe/class.hpp>
 #include <troupe/sdk.hpp>
 
@@ -37,21 +38,21 @@ auto also_good = troupe::read_lines() | troupe::map<whole_records>() | troupe::w
 #ifdef CASE
 #if CASE == 1  // fold_by_key<F>() stands directly after map<M>()
 auto bad = troupe::read_lines() | troupe::fold_by_key<troupe::sum>() | troupe::write();
-#elif CASE == 2  // M must derive from troupe::mapper<Input, Key, Value>
+#elif CASE == 2   // M must derive from troupe::mapper<Input, Key, Value>
 auto bad = troupe::read_lines() | troupe::map<no_base>() | troupe::write();
-#elif CASE == 3  // M needs a public void map(Input input, emitter& emit)
+#elif CASE == 3   // M needs a public void map(Input input, emitter& emit)
 auto bad = troupe::read_lines() | troupe::map<no_map>() | troupe::write();
-#elif CASE == 4  // M's Input differs from what the source reads
+#elif CASE == 4   // M's Input differs from what the source reads
 auto bad = troupe::read_records<described>() | troupe::map<words>() | troupe::write();
-#elif CASE == 5  // F's Value differs from the mapper's
+#elif CASE == 5   // F's Value differs from the mapper's
 auto bad = troupe::read_lines() | troupe::map<words>() | troupe::fold_by_key<other_folder>() | troupe::write();
-#elif CASE == 6  // F needs init(), fold(Accumulator&, const Value&) and merge(Accumulator&, const Accumulator&)
+#elif CASE == 6   // F needs init(), fold(Accumulator&, const Value&) and merge(Accumulator&, const Accumulator&)
 auto bad = troupe::read_lines() | troupe::map<words>() | troupe::fold_by_key<half_folder>() | troupe::write();
-#elif CASE == 7  // R's Key differs from the mapper's
+#elif CASE == 7   // R's Key differs from the mapper's
 auto bad = troupe::read_lines() | troupe::map<words>() | troupe::reduce<other_reducer>() | troupe::write();
-#elif CASE == 8  // describe T with BOOST_DESCRIBE_STRUCT
+#elif CASE == 8   // describe T with BOOST_DESCRIBE_STRUCT
 auto bad = troupe::read_records<plain>();
-#elif CASE == 9  // the mapper writes whole records
+#elif CASE == 9   // the mapper writes whole records
 auto bad = troupe::read_lines() | troupe::map<whole_records>() | troupe::fold_by_key<troupe::count>() | troupe::write();
 #elif CASE == 10  // write() ends a pipeline; put map<M>() before it
 auto bad = troupe::read_lines() | troupe::write();

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <memory>
-#include <support/catch.hpp>
 #include <string>
+#include <support/catch.hpp>
 #include <troupe/sdk/words.hpp>
 #include <vector>
 
@@ -39,7 +39,9 @@ TEST_CASE("words: what stands between bytes up to 0x20") {
   CHECK(split(" \t\r\n ") == list{});
   CHECK(split("one") == list{"one"});
   CHECK(split(" one  two\tthree\r") == list{"one", "two", "three"});
-  CHECK(split(std::string_view("a\0b\x01" "c\x7f\xc3\xa9", 8)) == list{"a", "b", "c\x7f\xc3\xa9"});
+  CHECK(split(std::string_view("a\0b\x01"
+                               "c\x7f\xc3\xa9",
+                               8)) == list{"a", "b", "c\x7f\xc3\xa9"});
   CHECK(split(std::string(64, 'x')) == list{std::string(64, 'x')});
   CHECK(split(std::string(64, 'x') + " y") == list{std::string(64, 'x'), "y"});
   CHECK(split(std::string(1000, 'x')) == list{std::string(1000, 'x')});
@@ -50,8 +52,10 @@ TEST_CASE("words: every window border falls where it may") {
   for (std::size_t before = 0; before < 70; ++before) {
     for (const std::size_t word : {1, 2, 31, 62, 63, 64, 65, 127, 128, 129}) {
       for (const std::size_t after : {0, 1, 2, 63, 64}) {
-        const auto text = std::string(before, ' ') + std::string(word, 'w') + std::string(after, '\n') + (after != 0 ? "end" : "");
-        const auto copy = std::make_unique<char[]>(text.size());  // exactly its size: AddressSanitizer sees a read too far
+        const auto text =
+            std::string(before, ' ') + std::string(word, 'w') + std::string(after, '\n') + (after != 0 ? "end" : "");
+        const auto copy =
+            std::make_unique<char[]>(text.size());  // exactly its size: AddressSanitizer sees a read too far
         std::copy(text.begin(), text.end(), copy.get());
         REQUIRE(split({copy.get(), text.size()}) == split_simply(text));
       }
