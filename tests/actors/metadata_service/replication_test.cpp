@@ -159,8 +159,8 @@ TEST_CASE("time of a command", "[.benchmark]") {
     std::function<void()> next = [&] {
       one->node().propose(metadata::noop{}, {}, 10'000, [&](const auto&) {
         const auto now = --left;
-        if (now == 0) done.set_value();
         if (now >= inflight) next();
+        if (now == 0) done.set_value();  // last: what it refers to goes with the loop
       });
     };
     for (int i = 0; i < inflight; ++i) next();
