@@ -58,7 +58,6 @@ class node_attempts final : public attempt_listener {
     std::size_t log_bytes = 0;
     std::uint64_t lines = 0;
     std::uint64_t lines_dropped = 0;
-    int ticks_to_report = 0;
   };
 
   void attempt_ready(attempt_run& run) override;

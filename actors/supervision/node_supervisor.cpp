@@ -282,7 +282,7 @@ std::vector<message::tree_entry> node_supervisor::tree() {
     const std::string kind = a.stage.value == 0 ? "mapper" : "reducer";
     const auto name =
         kind + "/" + to_string(a.job) + "." + to_string(a.stage) + "." + to_string(a.task) + "." + to_string(a.attempt);
-    entries.push_back({node + "/" + name, id, kind, name, node, "running", a.attempt.value - 1, w.pid, w.actor});
+    entries.push_back({node + "/" + name, id, kind, name, node, "running", (a.attempt.value - 1) % 8, w.pid, w.actor});
   }
   return entries;
 }

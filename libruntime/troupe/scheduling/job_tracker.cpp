@@ -7,7 +7,7 @@
 namespace troupe::scheduling {
 
 std::uint32_t job_tracker::attempt_base(epoch supervisor_epoch) noexcept {
-  return static_cast<std::uint32_t>(supervisor_epoch.value % 8) * 8;
+  return static_cast<std::uint32_t>((supervisor_epoch.value + 7) % 8) * 8;
 }
 
 job_tracker::job_tracker(const metadata::job& job, job_input input, time_ms now)
