@@ -114,7 +114,7 @@ store_sink::~store_sink() {
 asio::awaitable<result<std::span<char>>> store_sink::open(const block_head& head) {
   auto& store = context_->parts.blocks;
   const auto size = head.size;
-  auto buffer = co_await transport::await_result<std::shared_ptr<dataflow::receive_buffer>>(
+  auto buffer_pending = transport::await_result<std::shared_ptr<dataflow::receive_buffer>>(
       [&store, size](std::function<void(result<std::shared_ptr<dataflow::receive_buffer>>)> then) {
         store.receive(size, [then = std::move(then)](result<dataflow::receive_buffer> got) {
           if (got)
@@ -124,6 +124,7 @@ asio::awaitable<result<std::span<char>>> store_sink::open(const block_head& head
         });
       },
       deadline_);
+  auto buffer = co_await std::move(buffer_pending);
   if (!buffer) {
     if (buffer.error().code() == errc::deadline_exceeded)
       co_return error{errc::resource_exhausted, "no memory for received blocks came free in time; give this node a larger budget"};

@@ -120,12 +120,13 @@ asio::awaitable<outcome> block_server::send_map_output(stream& s, get_map_output
     auto data = pin->memory();
     if (data.data() == nullptr && block.size != 0) {
       auto pinned = *pin;
-      auto read = co_await context_->disk.run([pinned, size = static_cast<std::size_t>(block.size)]() -> result<bytes> {
+      auto read_pending = context_->disk.run([pinned, size = static_cast<std::size_t>(block.size)]() -> result<bytes> {
         bytes out(size, '\0');
         TROUPE_TRY(auto got, pinned.read(0, out.data(), size));
         if (got != size) return error{errc::corrupted, "a spilled block is shorter than it was"};
         return out;
       });
+      auto read = co_await std::move(read_pending);
       if (!read) co_return outcome(read.error());
       spilled = std::move(*read);
       data = spilled;
@@ -140,14 +141,16 @@ asio::awaitable<outcome> block_server::send_map_output(stream& s, get_map_output
 
 asio::awaitable<outcome> block_server::send_range(stream& s, get_range request) {
   auto& store = context_->parts.segments;
-  auto opened = co_await context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened_pending = context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened = co_await std::move(opened_pending);
   if (!opened) co_return outcome(opened.error());
   auto reader = *opened;
   const auto to = std::min(request.to, reader->summary().file_bytes);
   const auto block_bytes = std::clamp<std::size_t>(request.block_bytes, 1, limits::chunk_bytes_max);
   std::uint64_t given = 0;
   for (auto at = request.from; at < to && (request.bytes_max == 0 || given < request.bytes_max);) {
-    auto read = co_await context_->disk.run([reader, at, to, block_bytes] { return read_group(*reader, at, to, block_bytes); });
+    auto read_pending = context_->disk.run([reader, at, to, block_bytes] { return read_group(*reader, at, to, block_bytes); });
+    auto read = co_await std::move(read_pending);
     if (!read) co_return outcome(read.error());
     at = read->next;
     if (read->records == 0) continue;
@@ -169,7 +172,8 @@ asio::awaitable<outcome> block_server::send_range(stream& s, get_range request) 
 asio::awaitable<outcome> block_server::send_module(stream& s, get_module request) {
   auto& modules = context_->parts.modules;
   auto hash = request.hash;
-  auto read = co_await context_->disk.run([&modules, hash] { return modules.read(hash); });
+  auto read_pending = context_->disk.run([&modules, hash] { return modules.read(hash); });
+  auto read = co_await std::move(read_pending);
   if (!read) co_return outcome(read.error());
   block_head head;
   head.size = read->size();
@@ -183,7 +187,8 @@ asio::awaitable<outcome> block_server::send_module(stream& s, get_module request
 
 asio::awaitable<outcome> block_server::send_raw(stream& s, get_raw request) {
   auto& store = context_->parts.segments;
-  auto opened = co_await context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened_pending = context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened = co_await std::move(opened_pending);
   if (!opened) co_return outcome(opened.error());
   auto reader = *opened;
   const auto size = reader->summary().file_bytes;
@@ -192,7 +197,8 @@ asio::awaitable<outcome> block_server::send_raw(stream& s, get_raw request) {
     piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes_max, size - at)));
     char* const into = piece.data();
     const auto count = piece.size();
-    auto read = co_await context_->disk.run([reader, at, into, count] { return reader->read_raw(at, into, count); });
+    auto read_pending = context_->disk.run([reader, at, into, count] { return reader->read_raw(at, into, count); });
+    auto read = co_await std::move(read_pending);
     if (!read) co_return outcome(read.error());
     auto sent = co_await s.write(static_cast<std::uint16_t>(frame_type::raw), 0, piece, context_->request_deadline());
     if (!sent) co_return outcome{};

@@ -89,16 +89,18 @@ boost::asio::awaitable<result<metadata::response>> context::propose(metadata::co
   const auto ms = static_cast<std::uint32_t>(time_max.count());
   auto& service = parts.metadata;
   // The service keeps its own deadline; ours is only there in case that it never answers.
-  co_return co_await transport::await_result<metadata::response>(
+  auto pending = transport::await_result<metadata::response>(
       [&](metadata::service::reply then) { service.propose(std::move(what), id, ms, std::move(then)); },
       transport::after(time_max + std::chrono::seconds(2)));
+  co_return co_await std::move(pending);
 }
 
 boost::asio::awaitable<result<void>> context::barrier(std::chrono::milliseconds time_max) {
   const auto ms = static_cast<std::uint32_t>(time_max.count());
   auto& service = parts.metadata;
-  co_return co_await transport::await_result<void>([&](std::function<void(result<void>)> then) { service.barrier(ms, std::move(then)); },
+  auto pending = transport::await_result<void>([&](std::function<void(result<void>)> then) { service.barrier(ms, std::move(then)); },
                                                    transport::after(time_max + std::chrono::seconds(2)));
+  co_return co_await std::move(pending);
 }
 
 void context::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {

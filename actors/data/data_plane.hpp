@@ -72,7 +72,7 @@ class data_plane {
   void serve(transport::gate& gate);
   /// Who this node is, once it knows better (it has joined, or has a new incarnation).
   void set_identity(transport::identity self, std::string address);
-  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what uses importers and exporters (the HTTP server) before.
+  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what uses importers and exporters (the HTTP server)  before; their handles and writers go before the data plane does.
   void stop();
 
   template <class T>

@@ -59,9 +59,10 @@ class source_handle final : public record_source {
   asio::awaitable<result<std::optional<record_run>>> next(std::size_t bytes_hint) override {
     if (context_->stopping) co_return error{errc::cancelled, "this node is stopping"};
     // The reader lives in the coroutine as well: the handle may go first.
-    co_return co_await asio::co_spawn(
+    auto pending = asio::co_spawn(
         context_->io, [reader = reader_, bytes_hint]() -> asio::awaitable<result<std::optional<record_run>>> { co_return co_await reader->next(bytes_hint); },
         asio::use_awaitable);
+    co_return co_await std::move(pending);
   }
 
  private:
@@ -101,11 +102,12 @@ asio::awaitable<result<bytes>> text_exporter::produce() {
   // Converting may take milliseconds: not on the I/O thread.
   auto payload = std::make_shared<bytes>(std::move((*run)->payload));
   auto text = text_;
-  auto converted = co_await context_->disk.run([payload, text, out = std::move(out)]() mutable -> result<bytes> {
+  auto converted_pending = context_->disk.run([payload, text, out = std::move(out)]() mutable -> result<bytes> {
     out.reserve(payload->size() * 2);
     TROUPE_TRY_VOID(text->append_payload(out, *payload));
     return std::move(out);
   });
+  auto converted = co_await std::move(converted_pending);
   if (!converted) {
     co_return converted.error().with_context("dataset " + reader_->dataset().name + ", partition " + to_string((*run)->partition) + ", records from " + to_string((*run)->first) + " on");
   }

@@ -38,7 +38,8 @@ class disk_pool {
     auto executor = co_await boost::asio::this_coro::executor;
     auto slot = std::make_shared<std::optional<answer>>();
     co_await boost::asio::async_initiate<decltype(boost::asio::use_awaitable), void()>(
-        [this, &f, slot, executor](auto handler) {
+        // GCC 12 destroys what a lambda within an await expression holds twice: this one holds references only, and callers of run() make theirs in a statement of its own.
+        [this, &f, &slot, &executor](auto handler) {
           // std::function wants something copyable; the handler is not.
           auto shared = std::make_shared<decltype(handler)>(std::move(handler));
           auto work = boost::asio::make_work_guard(executor);

@@ -51,9 +51,11 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
 
   auto& store = context_->parts.segments;
   auto& modules = context_->parts.modules;
-  auto files = co_await context_->disk.run([&store] { return store.list(); });
+  auto files_pending = context_->disk.run([&store] { return store.list(); });
+  auto files = co_await std::move(files_pending);
   if (!files) co_return files.error();
-  auto module_files = co_await context_->disk.run([&modules]() -> result<std::vector<std::string>> { return modules.list(); });
+  auto module_files_pending = context_->disk.run([&modules]() -> result<std::vector<std::string>> { return modules.list(); });
+  auto module_files = co_await std::move(module_files_pending);
   if (!module_files) co_return module_files.error();
   auto caught_up = co_await context_->barrier(std::chrono::seconds(5));
   if (!caught_up) co_return caught_up.error();
@@ -78,12 +80,13 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
 
   // While the disk is at it, no one may begin a file of these ids again.
   std::erase_if(segments_due, [&](segment_id id) { return !context_->writing.insert(id).second; });
-  auto removed = co_await context_->disk.run([&store, &modules, segments_due, modules_due]() -> result<std::size_t> {
+  auto removed_pending = context_->disk.run([&store, &modules, segments_due, modules_due]() -> result<std::size_t> {
     std::size_t count = 0;
     for (const auto id : segments_due) count += store.remove(id) ? 1 : 0;
     for (const auto& hash : modules_due) count += modules.remove(hash) ? 1 : 0;
     return count;
   });
+  auto removed = co_await std::move(removed_pending);
   for (const auto id : segments_due) {
     context_->writing.erase(id);
     context_->known_segments.erase(id);

@@ -23,7 +23,7 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
   info.expected_bytes = std::min<std::uint64_t>(what.expected_bytes, 2 * limits::segment_bytes);
   auto& store = c->parts.segments;
   const auto id = what.segment;
-  auto made = co_await c->disk.run([&store, id, info]() -> result<std::shared_ptr<storage::segment_writer>> {
+  auto made_pending = c->disk.run([&store, id, info]() -> result<std::shared_ptr<storage::segment_writer>> {
     auto writer = store.create(id, info);
     if (!writer && writer.error().code() == errc::already_exists) {
       if (auto sealed = store.open(id); sealed || sealed.error().code() != errc::failed_precondition) return writer.error();
@@ -33,6 +33,7 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
     if (!writer) return writer.error();
     return std::make_shared<storage::segment_writer>(std::move(*writer));
   });
+  auto made = co_await std::move(made_pending);
   if (!made) co_return made.error();
   hosted->writer_ = std::move(*made);
   co_return std::move(hosted);
@@ -42,24 +43,25 @@ hosted_segment::~hosted_segment() {
   // Without seal the writer's end removes the file: a disk thread's work. Only then may the id be collected or opened again.
   std::function<void()> drop = [writer = std::move(writer_), c = context_, id = id_]() mutable {
     writer.reset();
-    asio::post(c->io, [c, id] { c->writing.erase(id); });
+    if (!c->stopping) asio::post(c->io, [c, id] { c->writing.erase(id); });
   };
   if (!context_->disk.post(std::move(drop))) drop();
 }
 
 asio::awaitable<result<void>> hosted_segment::append(bytes_view payload, std::uint32_t records, std::int64_t append_time_unix_ms) {
   auto writer = writer_;
-  co_return co_await context_->disk.run([writer, payload, records, append_time_unix_ms] {
+  auto pending = context_->disk.run([writer, payload, records, append_time_unix_ms] {
     storage::append_info info;
     info.append_time_unix_ms = append_time_unix_ms;
     return writer->append(payload, records, info);
   });
+  co_return co_await std::move(pending);
 }
 
 asio::awaitable<result<void>> hosted_segment::append_encoded(bytes_view& batches) {
   auto writer = writer_;
   const auto id = id_;
-  auto left = co_await context_->disk.run([writer, batches, id]() -> result<bytes_view> {
+  auto left_pending = context_->disk.run([writer, batches, id]() -> result<bytes_view> {
     auto rest = batches;
     while (rest.size() >= format::batch_header_bytes) {
       TROUPE_TRY(auto header, format::decode_batch_header(rest, id));
@@ -70,6 +72,7 @@ asio::awaitable<result<void>> hosted_segment::append_encoded(bytes_view& batches
     }
     return rest;
   });
+  auto left = co_await std::move(left_pending);
   if (!left) co_return left.error();
   batches = *left;
   co_return ok();
@@ -77,7 +80,8 @@ asio::awaitable<result<void>> hosted_segment::append_encoded(bytes_view& batches
 
 asio::awaitable<result<format::segment_summary>> hosted_segment::seal() {
   auto writer = writer_;
-  co_return co_await context_->disk.run([writer] { return writer->seal(); });
+  auto pending = context_->disk.run([writer] { return writer->seal(); });
+  co_return co_await std::move(pending);
 }
 
 }  // namespace troupe::data

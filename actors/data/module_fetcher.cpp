@@ -25,11 +25,12 @@ void module_fetcher::fetch(const std::string& hash, std::vector<member_id> holde
 
 asio::awaitable<result<std::filesystem::path>> module_fetcher::get(std::string hash, std::vector<member_id> holders) {
   auto& store = context_->parts.modules;
-  auto here = co_await context_->disk.run([&store, hash]() -> result<bool> {
+  auto here_pending = context_->disk.run([&store, hash]() -> result<bool> {
     auto path = store.path(hash);
     if (!path) return path.error();
     return store.has(hash);
   });
+  auto here = co_await std::move(here_pending);
   if (!here) co_return here.error();
   if (*here) co_return store.path(hash);
 
@@ -42,7 +43,8 @@ asio::awaitable<result<std::filesystem::path>> module_fetcher::get(std::string h
     auto came = co_await ask(context_, holder, block_protocol::frame_type::get_module, codec::encode(request), sink, context_->request_deadline());
     if (came.outcome) {
       auto content = std::make_shared<bytes>(std::move(sink.data));
-      auto stored = co_await context_->disk.run([&store, hash, content] { return store.put_verified(hash, *content); });
+      auto stored_pending = context_->disk.run([&store, hash, content] { return store.put_verified(hash, *content); });
+      auto stored = co_await std::move(stored_pending);
       if (stored) {
         metadata::module_held held;
         held.hash = hash;

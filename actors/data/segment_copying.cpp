@@ -54,7 +54,8 @@ asio::awaitable<result<void>> pull_copy(context_ptr c, pull_segment what) {
   if (*sealed == what.summary) co_return ok();
   auto& store = c->parts.segments;
   const auto id = what.what.segment;
-  auto removed = co_await c->disk.run([&store, id] { return store.remove(id); });
+  auto removed_pending = c->disk.run([&store, id] { return store.remove(id); });
+  auto removed = co_await std::move(removed_pending);
   if (!removed) co_return removed.error();
   co_return error{errc::corrupted, "the copy of segment " + to_string(id) + " made from " + c->name_of(what.from) + " has another digest"};
 }

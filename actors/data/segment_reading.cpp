@@ -84,13 +84,14 @@ asio::awaitable<result<void>> copy_reader::read_here(std::uint64_t& position, st
     const auto id = segment_.id;
     const auto digest = segment_.digest;
     const auto from = position;
-    auto read = co_await context_->disk.run([&store, reader, id, digest, from, to, block_bytes]() mutable -> result<std::pair<batch_group, decltype(reader)>> {
+    auto read_pending = context_->disk.run([&store, reader, id, digest, from, to, block_bytes]() mutable -> result<std::pair<batch_group, decltype(reader)>> {
       if (!reader) {
         TROUPE_TRY(reader, open_copy(store, id, digest));
       }
       TROUPE_TRY(auto group, read_group(*reader, from, to, block_bytes));
       return std::pair{std::move(group), reader};
     });
+    auto read = co_await std::move(read_pending);
     if (!read) co_return read.error();
     open_here_ = read->second;
     auto& group = read->first;

@@ -204,8 +204,9 @@ asio::awaitable<result<void>> stream_importer::roll() {
 asio::awaitable<void> stream_importer::seal(open_segment s) {
   auto writer = s.writer;
   // The writer keeps its own deadlines for every step; this one is for a defect.
-  auto sealed = co_await transport::await_result<sealed_output>([writer](std::function<void(result<sealed_output>)> then) { writer->seal(std::move(then)); },
+  auto sealed_pending = transport::await_result<sealed_output>([writer](std::function<void(result<sealed_output>)> then) { writer->seal(std::move(then)); },
                                                                 transport::after(10 * context_->options.request_time_max));
+  auto sealed = co_await std::move(sealed_pending);
   if (!sealed) {
     fail(sealed.error());
   } else {
