@@ -16,7 +16,11 @@ constexpr std::uint64_t block_bytes_max = limits::record_bytes_max + limits::chu
 asio::awaitable<answer> exchange(context_ptr c, transport::framed& stream, frame_type type, const bytes& request, block_sink& sink, steady_time deadline,
                                  std::string peer_name, bool& answered, bool& complete) {
   const auto stall = [&] { return std::min(deadline, c->stall_deadline()); };
-  const auto failed = [&](const error& e) { return answer{e.with_context(peer_name), false}; };
+  const auto failed = [&](const error& e) {
+    // Closed from this side: the peer is known to be dead, unless we are the ones who stop.
+    const auto code = e.code() == errc::cancelled && !c->stopping ? errc::unavailable : e.code();
+    return answer{error{code, peer_name + ": " + e.message()}, false};
+  };
   auto sent = co_await stream.write(static_cast<std::uint16_t>(type), 0, request, stall());
   if (!sent) co_return failed(sent.error());
   for (;;) {

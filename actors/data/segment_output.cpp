@@ -98,8 +98,11 @@ void segment_output::give_up(error why) {
 }
 
 asio::awaitable<void> segment_output::wait(replica& r) {
+  // A node that stops is noticed within this time, by writers that have nothing to do as well.
+  r.wake.expires_after(std::chrono::milliseconds(250));
   boost::system::error_code woken;
   co_await r.wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  if (context_->stopping && !failed_) give_up(error{errc::cancelled, "this node is stopping"});
 }
 
 asio::awaitable<void> segment_output::run(std::shared_ptr<replica> r) {
@@ -241,7 +244,10 @@ void segment_output::release(batch& b) { --b.claims; }
 void segment_output::ended(replica& r, result<void> outcome) {
   r.running = false;
   if (!outcome) {
-    r.failure = outcome.error();
+    const auto why = outcome.error();
+    // Its connection was closed here because it is known to be dead.
+    const bool dropped = why.code() == errc::cancelled && !failed_;
+    r.failure = dropped ? error{errc::unavailable, r.name + " is gone: " + why.message()} : why;
     if (!failed_) {
       context_->count.replicas_lost.add();
       context_->parts.journal.append("replica_lost", r.name, r.name + " fell out while segment " + to_string(spec_.segment) + " of " + context_->describe(spec_.dataset) + " was written: " + r.failure->message(),

@@ -72,7 +72,7 @@ TEST_CASE("when all copies are damaged the error names dataset, partition, segme
   const auto exported = in.cluster.export_all(1, "corpus");
   REQUIRE(!exported);
   CHECK(exported.error().code() == errc::data_loss);
-  const auto& text = exported.error().message();
+  const std::string text = exported.error().message();
   CHECK(text.find("corpus") != std::string::npos);
   CHECK(text.find("partition 1") != std::string::npos);
   CHECK(text.find("segment " + to_string(bad.id)) != std::string::npos);
