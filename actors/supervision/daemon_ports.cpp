@@ -17,7 +17,7 @@ void daemon_ports::fetch_module(const std::string& hash, std::vector<member_id> 
 
 void daemon_ports::fetch_map_output(member_id from, const dataflow::attempt_key& attempt, std::uint32_t partition,
                                     reply<std::vector<dataflow::block_ref>> then) {
-  data_.fetch_map_output(from, attempt, partition, std::move(then));
+  data_.fetch_map_output(from, attempt, partition_index{partition}, std::move(then));
 }
 
 void daemon_ports::fetch_segment_range(job_id job, dataset_id dataset, const metadata::segment& segment,

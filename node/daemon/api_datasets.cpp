@@ -49,7 +49,8 @@ awaitable<void> describe(api_services& s, http_request& request, http_response& 
 }
 
 awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
-  const auto gone = co_await propose(s, metadata::delete_dataset{std::string(request.parameter("name"))});
+  metadata::command command = metadata::delete_dataset{std::string(request.parameter("name"))};
+  const auto gone = co_await propose(s, std::move(command));
   if (!gone) co_return (void)co_await response.send_problem(gone.error());
   (void)co_await response.send_empty();
 }

@@ -80,15 +80,16 @@ awaitable<void> create(api_services& s, http_request& request, http_response& re
   if (!body) co_return (void)co_await response.send_problem(body.error());
   const auto wanted = api::from_text<api::job_request>(*body, "job request", api::unknown_members::refused);
   if (!wanted) co_return (void)co_await response.send_problem(wanted.error());
-  metadata::create_job command;
-  command.job_name = wanted->job;
-  command.module_hash = wanted->module_hash;
-  command.inputs = wanted->inputs;
-  command.output = wanted->output;
-  command.replace = wanted->replace;
-  command.copies = wanted->copies;
-  command.parameters = wanted->parameters;
-  fill_random(&command.seed, sizeof command.seed);
+  metadata::create_job wish;
+  wish.job_name = wanted->job;
+  wish.module_hash = wanted->module_hash;
+  wish.inputs = wanted->inputs;
+  wish.output = wanted->output;
+  wish.replace = wanted->replace;
+  wish.copies = wanted->copies;
+  wish.parameters = wanted->parameters;
+  fill_random(&wish.seed, sizeof wish.seed);
+  metadata::command command = std::move(wish);
   const auto made = co_await propose(s, std::move(command));
   if (!made) co_return (void)co_await response.send_problem(made.error());
   const auto shown = find(s, made->job);
@@ -118,7 +119,8 @@ awaitable<void> show(api_services& s, http_request& request, http_response& resp
 awaitable<void> cancel(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
   if (!id) co_return (void)co_await response.send_problem(id.error());
-  const auto done = co_await propose(s, metadata::cancel_job{*id, "cancelled by a user"});
+  metadata::command command = metadata::cancel_job{*id, "cancelled by a user"};
+  const auto done = co_await propose(s, std::move(command));
   if (!done) co_return (void)co_await response.send_problem(done.error());
   const auto shown = find(s, *id);
   if (!shown) co_return (void)co_await response.send_problem(no_job(*id));

@@ -61,11 +61,13 @@ awaitable<void> load(api_services& s, http_request& request, http_response& resp
   if (const auto good = check_name("module", name); !good) co_return (void)co_await response.send_problem(good.error());
   auto content = co_await request.read_body();
   if (!content) co_return (void)co_await response.send_problem(content.error());
-  auto info = co_await run_blocking<metadata::module_info>(
-      s, [&s, name, content = std::move(*content)] { return examine_and_keep(s, name, content); }, 30s);
+  // Named, not written into the co_await: g++ 12 destroys such temporaries twice.
+  auto examine = [&s, name, content = std::move(*content)] { return examine_and_keep(s, name, content); };
+  auto info = co_await run_blocking<metadata::module_info>(s, std::move(examine), 30s);
   if (!info) co_return (void)co_await response.send_problem(info.error());
   const auto hash = info->hash;
-  const auto loaded = co_await propose(s, metadata::load_module{std::move(*info)});
+  metadata::command command = metadata::load_module{std::move(*info)};
+  const auto loaded = co_await propose(s, std::move(command));
   if (!loaded) co_return (void)co_await response.send_problem(loaded.error());
   const auto shown = s.metadata.read([&](const metadata::state& state) -> std::optional<api::module_info> {
     const auto* m = state.find_module(hash);
@@ -91,7 +93,8 @@ awaitable<void> list(api_services& s, http_request& request, http_response& resp
 }
 
 awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
-  const auto gone = co_await propose(s, metadata::delete_module{std::string(request.parameter("name"))});
+  metadata::command command = metadata::delete_module{std::string(request.parameter("name"))};
+  const auto gone = co_await propose(s, std::move(command));
   if (!gone) co_return (void)co_await response.send_problem(gone.error());
   (void)co_await response.send_empty();
 }
