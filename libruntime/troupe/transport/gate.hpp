@@ -27,9 +27,9 @@ struct gate_options {
 /// the silent ones instead of spinning. HTTP is told by its first bytes and stays unauthenticated until a request with
 /// a token has come (the HTTP server says so).
 ///
-/// Runs on the given context; each connection gets a strand. Methods may be called from any thread. Handlers run on the
-/// connection's strand and should only hand over (co_spawn, or connection::move_to); what they throw is logged and
-/// closes that connection.
+/// Runs on the given context, which must outlive it, as log and metrics must outlive the last thread in the context.
+/// Each connection gets a strand. Methods may be called from any thread. Handlers run on the connection's strand and
+/// should only hand over (co_spawn, or connection::move_to); what they throw is logged and closes that connection.
 class gate {
  public:
   gate(asio::io_context& context, gate_options options, identity self, telemetry::logger& log,

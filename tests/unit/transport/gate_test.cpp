@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <troupe/transport/dial.hpp>
 #include <troupe/transport/framed.hpp>
 #include <troupe/transport/gate.hpp>
@@ -30,8 +31,9 @@ struct node {
     REQUIRE_OK(door->start());
   }
   ~node() {
+    io.end();
+    held.clear();
     door.reset();
-    taken.change([&] { held.clear(); });
   }
   static awaitable<void> echo(connection stream) {
     framed frames(std::move(stream));
@@ -229,22 +231,26 @@ TEST_CASE("out of descriptors, the gate waits, frees what is silent, and goes on
   for (int i = 0; i < 20; ++i) crowd.emplace_back(n.door->local());
   CHECK(io.run(ask(n.request(n.friend_of()))) == result<std::string>("hello"));  // all accepted
 
-  // A client's socket, made before the limit, and a limit that allows no descriptor more.
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  // Clients' sockets, made before the limit, which then allows no descriptor more. Several, because the connection just
+  // asked on may free its own meanwhile.
+  std::vector<int> clients(8);
+  for (int& fd : clients) fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  const rlimit tight{static_cast<rlim_t>(fd) + 1, before.rlim_max};
+  const rlimit tight{static_cast<rlim_t>(*std::max_element(clients.begin(), clients.end())) + 1, before.rlim_max};
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
   std::vector<int> fillers;  // of holes below the limit
-  for (int filler = ::dup(fd); filler >= 0; filler = ::dup(fd)) fillers.push_back(filler);
+  for (int filler = ::dup(clients[0]); filler >= 0; filler = ::dup(clients[0])) fillers.push_back(filler);
   const auto to = n.door->local();
-  const bool connected = ::connect(fd, to.data(), static_cast<socklen_t>(to.size())) == 0;
+  bool connected = true;
+  for (const int fd : clients)
+    connected = connected && ::connect(fd, to.data(), static_cast<socklen_t>(to.size())) == 0;
   const bool said = n.caught.wait_for("out of descriptors");
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
   for (const int filler : fillers) ::close(filler);
+  for (const int fd : clients) ::close(fd);
   CHECK(connected);
   CHECK(said);
-  ::close(fd);
   CHECK(crowd[0].closed_without_a_word());
   CHECK(io.run(ask(n.request(n.friend_of()))) == result<std::string>("hello"));
 }

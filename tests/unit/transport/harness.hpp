@@ -25,16 +25,20 @@ using namespace troupe;
 using namespace troupe::transport;
 using namespace std::chrono_literals;
 
-/// A context with two threads, as in the daemon. Ends when it goes.
+/// A context with two threads, as in the daemon.
 class background {
  public:
   background() {
     for (auto& t : threads_) t = std::thread([this] { context.run(); });
   }
-  ~background() {
+  ~background() { end(); }
+  /// No handler runs any more after this. Before anything goes that handlers refer to; the context itself goes after
+  /// what was made with it.
+  void end() {
     guard_.reset();
     context.stop();
-    for (auto& t : threads_) t.join();
+    for (auto& t : threads_)
+      if (t.joinable()) t.join();
   }
   /// Runs a coroutine on a strand of its own and waits for its value; 20 s at most.
   template <class T>

@@ -21,6 +21,7 @@ struct web {
   ~web() {
     door->stop();
     stop(0ms);
+    io.end();
   }
   bool stop(std::chrono::milliseconds grace) {
     std::promise<void> done;
@@ -44,12 +45,12 @@ struct web {
            body;
   }
 
+  background io;  ///< first: the gate's timers and sockets live in it
   log_catcher caught;
   telemetry::metrics metrics;
   std::unique_ptr<http_server> server;
   std::unique_ptr<gate> door;
   bool stopped = false;
-  background io;  ///< last, so that it ends first
 };
 
 inline bool is_status(const std::string& answer, int status) {
