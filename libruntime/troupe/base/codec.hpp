@@ -57,7 +57,11 @@ class reader {
   }
   const char* at_;
   const char* end_;
+  int depth_ = 0;  ///< of structs within structs: a schema's fields nest as deeply as the bytes say
 };
+
+/// Structs within structs beyond this are refused: the stack is not the sender's to choose.
+inline constexpr int nesting_max = 64;
 
 namespace detail {
 template <class T>
@@ -213,9 +217,10 @@ bool reader::get(T& value) {
   } else if constexpr (std::same_as<T, std::monostate>) {
     return true;
   } else if constexpr (described<T>) {
-    bool good = true;
+    bool good = ++depth_ <= nesting_max;
     boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_public>>(
         [&](auto member) { good = good && get(value.*member.pointer); });
+    --depth_;
     return good;
   } else {
     static_assert(detail::unknown_type<T>, "describe this struct with BOOST_DESCRIBE_STRUCT");

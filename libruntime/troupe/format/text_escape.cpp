@@ -20,7 +20,6 @@ constexpr std::array<char, 256> tsv_escape = [] {
   table['\t'] = 't';
   table['\n'] = 'n';
   table['\r'] = 'r';
-  table['\\'] = '\\';
   return table;
 }();
 

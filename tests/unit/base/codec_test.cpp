@@ -1,6 +1,7 @@
 #include <boost/describe/class.hpp>
 #include <support/catch.hpp>
 #include <troupe/base/codec.hpp>
+#include <troupe/base/schema.hpp>
 
 using namespace troupe;
 
@@ -68,4 +69,14 @@ TEST_CASE("damaged bytes never crash the decoder") {
       (void)codec::decode<outer>(damaged, "outer");
     }
   SUCCEED();
+}
+
+TEST_CASE("nesting beyond its limit is refused instead of using up the stack") {
+  const auto nested = [](int depth) {
+    field f{"f", field_type::string, {}};
+    for (int i = 1; i < depth; ++i) f = field{"f", field_type::record, {f}};
+    return codec::encode(f);
+  };
+  CHECK(codec::decode<field>(nested(codec::nesting_max), "field"));
+  CHECK(codec::decode<field>(nested(codec::nesting_max + 1), "field").error().code() == errc::corrupted);
 }

@@ -95,24 +95,16 @@ TEST_CASE("each maximal bad part of UTF-8 becomes one replacement character") {
         R"("a\ufffd\ufffd\ufffdb\ufffdc\ufffd\ufffdd")");
 }
 
-TEST_CASE("TSV escapes what would break a line or a cell, and can be undone") {
+TEST_CASE("TSV escapes what would break a line or a cell, and nothing else") {
   CHECK(tsv("plain") == "plain");
-  CHECK(tsv("a\tb\nc\\d\re") == "a\\tb\\nc\\\\d\\re");
+  CHECK(tsv("a\tb\nc\\d\re") == "a\\tb\\nc\\d\\re");
   CHECK(tsv("\t") == "\\t");
+  CHECK(tsv("(\\r,") == "(\\r,");  // as it stands in the text: cut and sort count it as uniq -c does
   bytes all;
   for (int c = 0; c < 256; ++c) all.push_back(static_cast<char>(c));
   const auto escaped = tsv(all);
-  bytes back;
-  for (std::size_t i = 0; i < escaped.size(); ++i) {
-    if (escaped[i] != '\\') {
-      back.push_back(escaped[i]);
-      continue;
-    }
-    const char c = escaped[++i];
-    back.push_back(c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c);
-  }
-  CHECK(back == all);
-  CHECK(escaped.find_first_of("\t\n\r") == std::string::npos);
+  CHECK(escaped.size() == all.size() + 3);
+  CHECK(escaped.find_first_of("\t\n\r") == bytes::npos);
 }
 
 TEST_CASE("CSV quotes as RFC 4180 says") {
@@ -139,7 +131,7 @@ TEST_CASE("a record by its schema in each format") {
         R"({"word":"the\tword","count":42,"ratio":0.1,"maybe":"yes","tags":["p","q\tr"],"point":{"x":-7,"y":true}})"
         "\n");
   CHECK(text_of(s, sample_record("the\tword", "yes"), text_format::tsv) ==
-        "the\\tword\t42\t0.1\tyes\t[\"p\",\"q\\\\tr\"]\t{\"x\":-7,\"y\":true}\n");
+        "the\\tword\t42\t0.1\tyes\t[\"p\",\"q\\tr\"]\t{\"x\":-7,\"y\":true}\n");
   CHECK(text_of(s, sample_record("the,word", "yes"), text_format::csv) ==
         "\"the,word\",42,0.1,yes,\"[\"\"p\"\",\"\"q\\tr\"\"]\",\"{\"\"x\"\":-7,\"\"y\"\":true}\"\n");
   CHECK(text_of(s, sample_record("w", "yes"), text_format::lines) ==
