@@ -152,7 +152,10 @@ asio::awaitable<void> metadata_session::write() {
       if (!co_await send(frame_type::welcome, controls.front().payload)) break;
       controls.pop_front();
     }
-    if (following_ && next_ <= until && !co_await send_entries(until)) break;
+    if (following_ && next_ <= until) {
+      const bool sent = co_await send_entries(until);  // a statement of its own: g++ 12 miscompiles co_await behind &&
+      if (!sent) break;
+    }
     for (const auto& c : controls) {
       if (!co_await send(c.type, c.payload)) co_return close();
       if (c.last) co_return;  // the reader closes once the peer has
