@@ -38,7 +38,7 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
   a.module_hash = job->module_hash;
   a.job_name = job->name;
   a.parameters = job->parameters;
-  a.partitions = last ? 1 : job->plan.partitions;
+  a.partitions = job->plan.partitions;  // a task of the last stage writes the one of its own number
   a.seed = seed_of(job->plan.seed, what);
   a.now_unix_ms = job->created_at_unix_ms;
   a.last_stage = last;
