@@ -48,22 +48,25 @@ void basp_bridge::connect(int fd, std::chrono::milliseconds deadline,
                           std::function<void(result<caf::actor>)> callback) {
   make_nonblocking(fd);
   auto scribe = system_.middleman().backend().new_scribe(fd);
-  // An actor of its own waits for the answer, and ends with it: nothing is left registered.
-  system_.spawn([scribe, deadline, callback = std::move(callback), basp = basp_](caf::event_based_actor* self) mutable {
-    self->request(basp, deadline, caf::connect_atom_v, std::move(scribe), bridge_port)
-        .then(
-            [callback](const caf::node_id&, caf::strong_actor_ptr& peer, const std::set<std::string>&) {
-              if (peer)
-                callback(caf::actor_cast<caf::actor>(peer));
-              else
-                callback(error{errc::unavailable, "the peer's actor system greeted, but published no actor"});
-            },
-            [callback](const caf::error& why) {
-              const bool late = why == caf::sec::request_timeout;
-              callback(error{late ? errc::deadline_exceeded : errc::unavailable,
-                             "handshake of the actor systems: " + caf::to_string(why)});
-            });
-  });
+  // An actor of its own waits for the answer, and ends with it: nothing is left registered. (The broker is an argument,
+  // and not captured, because CAF dereferences a null pointer to the arguments where there are none.)
+  system_.spawn(
+      [scribe, deadline, callback = std::move(callback)](caf::event_based_actor* self, const caf::actor& basp) mutable {
+        self->request(basp, deadline, caf::connect_atom_v, std::move(scribe), bridge_port)
+            .then(
+                [callback](const caf::node_id&, caf::strong_actor_ptr& peer, const std::set<std::string>&) {
+                  if (peer)
+                    callback(caf::actor_cast<caf::actor>(peer));
+                  else
+                    callback(error{errc::unavailable, "the peer's actor system greeted, but published no actor"});
+                },
+                [callback](const caf::error& why) {
+                  const bool late = why == caf::sec::request_timeout;
+                  callback(error{late ? errc::deadline_exceeded : errc::unavailable,
+                                 "handshake of the actor systems: " + caf::to_string(why)});
+                });
+      },
+      basp_);
 }
 
 result<caf::actor> basp_bridge::connect(int fd, std::chrono::milliseconds deadline) {

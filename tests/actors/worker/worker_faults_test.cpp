@@ -4,6 +4,17 @@
 
 using namespace worker_tests;
 
+namespace {
+
+/// Sanitizers catch SIGSEGV themselves and end the process where memory runs out: the reason is then in their words.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+}  // namespace
+
 TEST_CASE("a failure that the module reports is blamed on it, with the record's offset") {
   node n;
   auto a = n.assignment("report", 0);
@@ -34,7 +45,7 @@ TEST_CASE(
   auto l = n.run(a);
   const auto failure = l->expect_failed();
   CHECK(failure.kind == failure_kind::worker_died);
-  CHECK(failure.message.find("killed by signal 11 (Segmentation fault) at record 3") == 0);
+  if (!sanitized) CHECK(failure.message.find("killed by signal 11 (Segmentation fault) at record 3") == 0);
   CHECK(failure.offset == 3u);
   CHECK(l->worker_pid_ == first->worker_pid_);
   CHECK_FALSE(n.blocks->holds(a.key));
@@ -88,8 +99,8 @@ TEST_CASE("a task above its memory limit fails of that") {
   auto a = n.assignment("eat", 0);
   a.memory_bytes = 64 << 20;
   const auto failure = n.run(a)->expect_failed();
-  CHECK(failure.kind == failure_kind::memory_limit);
-  CHECK(failure.message.find("64.0 MiB") != std::string::npos);
+  CHECK(failure.kind == (sanitized ? failure_kind::worker_died : failure_kind::memory_limit));
+  if (!sanitized) CHECK(failure.message.find("64.0 MiB") != std::string::npos);
 }
 
 TEST_CASE("cancel stops a task that asks the host, and its worker goes on") {
