@@ -148,7 +148,8 @@ api::job to_api(const metadata::state& s, const metadata::job& j) {
     out.stages.push_back(std::move(shown));
   }
   if (ended) {
-    out.tasks.done = j.tasks_done;
+    // A map whose node died after every reduce had read its output was not done again, and was not missing either.
+    out.tasks.done = out.state == api::job_state::succeeded ? out.tasks.total : j.tasks_done;
     out.input_bytes = j.input_bytes;
     out.input_records = j.input_records;
     out.output_records = j.output_records;

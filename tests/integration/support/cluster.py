@@ -16,12 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 import urllib.error
 import urllib.request
 
 BIN = pathlib.Path(os.environ["TROUPE_BIN"])          # where troupe, troupe-node and troupe-worker are
 MODULES = pathlib.Path(os.environ["TROUPE_MODULES"])  # where the examples' and tests' modules are
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
+
+
+BLOCK_LINES = 12_000  # of make_text, about a megabyte
 
 
 class ShellError(AssertionError):
@@ -159,6 +163,33 @@ class Cluster:
         self.run("wait", job, timeout=timeout)
         return self.job(job)
 
+    def running(self, job):
+        """How many attempts of a job each node runs now: {(node, kind): count}, kind mapper or reducer."""
+        count = {}
+        for actor in self.json("tree"):
+            if actor["kind"] in ("mapper", "reducer") and actor["name"].split("/")[1].split(".")[0] == str(job):
+                place = (actor["node"], actor["kind"])
+                count[place] = count.get(place, 0) + 1
+        return count
+
+    def gate(self, name):
+        """A path that does not exist yet; open_gate lets the tasks go that wait for it (modules/gated_count.cpp)."""
+        path = self.folder / f"gate-{name}"
+        path.unlink(missing_ok=True)
+        return path
+
+    def open_gate(self, path):
+        path.touch()
+
+    def export(self, dataset):
+        """The bytes of a dataset, as TSV."""
+        return self.shell("export", dataset, "to", "-", "--format", "tsv", stdin=b"")
+
+    def whole(self):
+        """Starts what is missing, and waits until every node is alive."""
+        self.up()
+        self.wait_until("all nodes alive", lambda: all(node["state"] == "alive" for node in self.nodes().values()))
+
     # Faults
 
     def pid(self, name):
@@ -220,6 +251,18 @@ class Cluster:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class ClusterTest(unittest.TestCase):
+    """A test of a cluster in self.cluster, whose logs are shown when it fails."""
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors) if result is not None else 0
+        outcome = super().run(result)
+        if result is not None and len(result.failures) + len(result.errors) > before:
+            print(f"==== logs after {self.id()}", file=sys.stderr)
+            self.cluster.show_logs()
+        return outcome
+
+
 def word_counts(text):
     """What word_count must give for these bytes."""
     counts = {}
@@ -241,13 +284,23 @@ def read_counts(cluster, dataset):
     return counts
 
 
+def make_counted_text(path, megabytes, seed=1):
+    """(path, word counts) of the text of make_text, counted once and not for every repetition."""
+    make_text(path, megabytes, seed)
+    with open(path, "rb") as text:
+        block = b"".join(text.readline() for _ in range(BLOCK_LINES))
+    repetitions, rest = divmod(os.path.getsize(path), len(block))
+    assert rest == 0
+    return path, {word: count * repetitions for word, count in word_counts(block).items()}
+
+
 def make_text(path, megabytes, seed=1):
     """Text with a skewed choice of words, the same for the same arguments."""
     import random
     random.seed(seed)
     words = [f"w{random.randrange(16**6):x}" for _ in range(20_000)]
     weights = [1 / (rank + 1) for rank in range(len(words))]
-    block = "\n".join(" ".join(random.choices(words, weights, k=12)) for _ in range(12_000)).encode() + b"\n"
+    block = "\n".join(" ".join(random.choices(words, weights, k=12)) for _ in range(BLOCK_LINES)).encode() + b"\n"
     with open(path, "wb") as out:
         written = 0
         while written < megabytes << 20:
