@@ -137,6 +137,25 @@ struct job_taken_over {
 };
 BOOST_DESCRIBE_STRUCT(job_taken_over, (), (sender, job, epoch, seconds_stopped, tallies))
 
+/// Supervisor → node: give the attempt back if it is only waiting for a slot; answered with attempt_withdrawn.
+struct withdraw_attempt {
+  message::sender sender;
+  job_id job;
+  troupe::epoch epoch;
+  scheduling::attempt_ref what;
+};
+BOOST_DESCRIBE_STRUCT(withdraw_attempt, (), (sender, job, epoch, what))
+
+/// Node → supervisor. `dropped`: it never had a slot here and never will; else it stays.
+struct attempt_withdrawn {
+  message::sender sender;
+  job_id job;
+  troupe::epoch epoch;
+  scheduling::attempt_ref what;
+  bool dropped = false;
+};
+BOOST_DESCRIBE_STRUCT(attempt_withdrawn, (), (sender, job, epoch, what, dropped))
+
 struct log_line {
   std::int64_t at_unix_ms = 0;
   std::string node;  ///< name
@@ -259,4 +278,6 @@ CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::job_log_page))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::tree_query))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::tree_page))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::happening))
+CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::withdraw_attempt))
+CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::attempt_withdrawn))
 CAF_END_TYPE_ID_BLOCK(troupe_cluster)

@@ -63,6 +63,11 @@ caf::behavior job_supervisor::make_behavior() {
         tracker_->attempt_failed(now(), m.what, {m.kind, m.code, std::move(m.text), m.offset, std::move(m.sources)});
         flush();
       },
+      [this](const message::attempt_withdrawn& m) {
+        if (!is_for_me(m.job, m.epoch)) return;
+        tracker_->attempt_withdrawn(now(), m.what, m.dropped);
+        flush();
+      },
       [this](const message::node_report& m) {
         if (is_for_me(m.job, m.epoch)) on_report(m);
       },
@@ -249,6 +254,10 @@ void job_supervisor::perform(start_effect& e) {
 
 void job_supervisor::perform(cancel_effect& e) {
   send_to(e.where, message::cancel_attempt{context_.self(), job_, epoch_, e.what});
+}
+
+void job_supervisor::perform(withdraw_effect& e) {
+  send_to(e.where, message::withdraw_attempt{context_.self(), job_, epoch_, e.what});
 }
 
 void job_supervisor::perform(commit_effect& e) {

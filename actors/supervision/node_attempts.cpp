@@ -38,14 +38,12 @@ void node_attempts::start(const message::start_attempt& wanted) {
   if (auto report = reports_.find(key); report != reports_.end())
     return send_(report->second.supervisor, report->second.message);  // it missed the report
   if (attempts_.contains(key)) return;
-  auto& job = jobs_[wanted.job];
-  if (wanted.epoch < job.epoch) return;
-  if (wanted.epoch > job.epoch) {
-    stop_older(wanted.job, wanted.epoch);
-    job.epoch = wanted.epoch;
-  }
-  job.supervisor = wanted.sender.member;
-  job.tallies = wanted.tallies;
+  auto* const job = heard_from(wanted.job, wanted.epoch, wanted.sender.member);
+  if (job == nullptr) return;
+  if (job->withdrawn.contains(wanted.what))
+    return send_(wanted.sender.member,
+                 caf::make_message(message::attempt_withdrawn{self(), wanted.job, wanted.epoch, wanted.what, true}));
+  job->tallies = wanted.tallies;
   if (attempts_.size() >= attempts_max)
     return send_report(
         {wanted, nullptr},
@@ -90,6 +88,41 @@ void node_attempts::cancel(const message::cancel_attempt& unwanted) {
     attempts_.erase(found);
 }
 
+/// Dropped only while all slots are taken: with a free one it waits for its inputs, and would elsewhere, too.
+void node_attempts::withdraw(const message::withdraw_attempt& wanted) {
+  if (stopped_) return;
+  const auto key = key_of(wanted.job, wanted.what);
+  if (auto report = reports_.find(key); report != reports_.end())
+    return send_(report->second.supervisor, report->second.message);
+  auto* const job = heard_from(wanted.job, wanted.epoch, wanted.sender.member);
+  if (job == nullptr) return;
+  const auto found = attempts_.find(key);
+  bool dropped = true;  // one that is not here was lost with a link, and shall not come any more
+  if (found != attempts_.end()) {
+    const auto run = found->second.run;
+    dropped = queue_.slots_taken() >= queue_.slots() && (!run || run->now() < attempt_run::phase::running);
+    if (dropped && run)
+      run->stop();
+    else if (dropped)
+      attempts_.erase(found);
+  }
+  if (dropped) job->withdrawn.insert(wanted.what);
+  send_(wanted.sender.member,
+        caf::make_message(message::attempt_withdrawn{self(), wanted.job, wanted.epoch, wanted.what, dropped}));
+}
+
+node_attempts::job_here* node_attempts::heard_from(job_id id, troupe::epoch epoch, member_id supervisor) {
+  auto& job = jobs_[id];
+  if (epoch < job.epoch) return nullptr;
+  if (epoch > job.epoch) {
+    stop_older(id, epoch);
+    job.epoch = epoch;
+    job.withdrawn.clear();
+  }
+  job.supervisor = supervisor;
+  return &job;
+}
+
 double node_attempts::stop_older(job_id job, epoch than) {
   double seconds = 0;
   std::vector<dataflow::attempt_key> old;
@@ -117,6 +150,7 @@ void node_attempts::take_over(const message::take_over_job& by) {
   if (by.epoch > job.epoch) {
     answer.seconds_stopped = stop_older(by.job, by.epoch);
     job.epoch = by.epoch;
+    job.withdrawn.clear();
   }
   job.supervisor = by.sender.member;
   send_(by.sender.member, caf::make_message(answer));

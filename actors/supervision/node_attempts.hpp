@@ -23,6 +23,7 @@ class node_attempts final : public attempt_listener {
 
   void start(const message::start_attempt& wanted);
   void cancel(const message::cancel_attempt& unwanted);
+  void withdraw(const message::withdraw_attempt& wanted);
   void take_over(const message::take_over_job& by);
   void report(const message::node_report_wanted& asked);
   void taken(const message::report_taken& report);
@@ -54,6 +55,7 @@ class node_attempts final : public attempt_listener {
     member_id supervisor;
     std::optional<metadata::split_table> splits;
     message::job_tallies tallies;
+    std::set<scheduling::attempt_ref> withdrawn;  ///< given back in this epoch: a repeated start comes too late
     std::vector<message::log_line> log;
     std::size_t log_bytes = 0;
     std::uint64_t lines = 0;
@@ -67,6 +69,9 @@ class node_attempts final : public attempt_listener {
 
   void plan(attempt& a);
   void fill_slots();
+  /// What is known of the job, for a message of its supervisor; a new epoch stops the attempts of older ones. None: the
+  /// message is of an old epoch.
+  job_here* heard_from(job_id job, troupe::epoch epoch, member_id supervisor);
   double stop_older(job_id job, epoch than);
   void end_job(job_id job);
   void send_report(const attempt& a, attempt_outcome outcome);

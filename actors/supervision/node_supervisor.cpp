@@ -49,6 +49,9 @@ caf::behavior node_supervisor::make_behavior() {
       [this](const message::cancel_attempt& m) {
         if (is_current(m.sender)) attempts_->cancel(m);
       },
+      [this](const message::withdraw_attempt& m) {
+        if (is_current(m.sender)) attempts_->withdraw(m);
+      },
       [this](const message::take_over_job& m) {
         if (is_current(m.sender)) attempts_->take_over(m);
       },
@@ -64,6 +67,9 @@ caf::behavior node_supervisor::make_behavior() {
         if (is_current(m.sender)) to_job(m.job, caf::make_message(m));
       },
       [this](const message::attempt_failed& m) {
+        if (is_current(m.sender)) to_job(m.job, caf::make_message(m));
+      },
+      [this](const message::attempt_withdrawn& m) {
         if (is_current(m.sender)) to_job(m.job, caf::make_message(m));
       },
       [this](const message::node_report& m) {

@@ -3,7 +3,7 @@
 #include <troupe/scheduling/job_tracker.hpp>
 
 // Life of the tasks: construction, what attempts report, what metadata answers. Losses are in job_tracker_losses.cpp,
-// placement in job_tracker_assign.cpp.
+// placement in job_tracker_assign.cpp, moving what waits in job_tracker_withdraw.cpp.
 namespace troupe::scheduling {
 
 std::uint32_t job_tracker::attempt_base(epoch supervisor_epoch) noexcept {
@@ -296,6 +296,7 @@ void job_tracker::step(time_ms now) {
   if (over_) return;
   unpark_if_needed(now);
   assign(now);
+  withdraw_queued(now);
   try_finish();
 }
 

@@ -60,6 +60,12 @@ struct cancel_effect {
   member_id where;
   friend bool operator==(const cancel_effect&, const cancel_effect&) = default;
 };
+/// Ask the member to give the attempt back if it has not got a slot there; answer with `attempt_withdrawn`.
+struct withdraw_effect {
+  attempt_ref what;
+  member_id where;
+  friend bool operator==(const withdraw_effect&, const withdraw_effect&) = default;
+};
 /// Propose commit_task; answer with `commit_answered`.
 struct commit_effect {
   attempt_ref what;
@@ -84,8 +90,8 @@ struct loss_effect {
   double seconds = 0;  ///< of work that has to be done again
   std::string text;    ///< one sentence
 };
-using effect =
-    std::variant<start_effect, cancel_effect, commit_effect, revoke_effect, finish_effect, sync_effect, loss_effect>;
+using effect = std::variant<start_effect, cancel_effect, withdraw_effect, commit_effect, revoke_effect, finish_effect,
+                            sync_effect, loss_effect>;
 
 /// Numbers of a job that survive its supervisor.
 struct tallies {
@@ -103,6 +109,8 @@ struct tallies {
 /// is out at a time. A reduce starts when every map is committed. Rules:
 /// - a map task goes where a copy of its segment is; idle members take others' tasks;
 /// - a member gets as many attempts as it has slots, and as many again to prefetch for;
+/// - an attempt that waits for a slot is asked back when another member has a free one and nothing else to do; its
+/// member answers whether it dropped it, so that never two of them run. One that was given back is not counted;
 /// - failures blamed on a task count; with 4, on at least min(2, live) members, the job fails. A second try goes to
 /// another member when there is one;
 /// - losses are not counted, but a task tried 64 times in all is given up, and such failures back off (50 ms, doubling,
@@ -125,6 +133,10 @@ class job_tracker {
   static constexpr std::uint32_t input_failures_max =
       4;  ///< of reading a map's input, each on another member where there is one
   static constexpr std::uint32_t finishes_refused_max = 8;
+  static constexpr time_ms withdraw_after_ms =
+      250;  ///< an attempt without a slot for so long may go elsewhere: shorter tasks get theirs sooner than that
+  static constexpr time_ms withdraw_answer_ms = 1'000;  ///< without an answer for so long it is asked again
+  static constexpr std::uint32_t withdrawals_max = 3;  ///< of one task: members busy with other jobs must not play ball
 
   /// `job` as metadata has it: commits in it count as done (its epoch's attempts get numbers of their own, see
   /// `attempt_base`).
@@ -145,6 +157,9 @@ class job_tracker {
   void attempt_started(time_ms now, const attempt_ref& what);
   void attempt_finished(time_ms now, const attempt_ref& what, metadata::task_commit commit);
   void attempt_failed(time_ms now, const attempt_ref& what, failure why);
+  /// Its member has dropped it before it began, or keeps it: it runs, or will have a slot as soon as its inputs are
+  /// there.
+  void attempt_withdrawn(time_ms now, const attempt_ref& what, bool dropped);
 
   void commit_answered(time_ms now, const attempt_ref& what, const result<void>& answer);
   void revoke_answered(time_ms now, const attempt_ref& what, const result<void>& answer);
@@ -188,12 +203,15 @@ class job_tracker {
         0;  ///< of a map: unreadable input; of a finished map: reports that its output is out of reach
     bool has_slot = false;
     bool revoking = false;
+    bool withdrawing = false;  ///< asked back, not answered yet
+    std::uint8_t withdrawals = 0;
     std::uint32_t tried = 0;  ///< attempts of this epoch
     attempt_number attempt;   ///< out, committing or committed; of a pending task the last one known
     member_id where;
     time_ms started = 0;  ///< slot taken
     time_ms spent = 0;    ///< by the attempt that is committing or committed
     time_ms not_before = 0;
+    time_ms withdraw_from = 0;      ///< while it has no slot: when it may be asked back
     std::set<member_id> failed_on;  ///< blamed
     std::set<member_id> avoid;      ///< tried there without success: another member first
     std::vector<member_id> output_holders;
@@ -253,12 +271,17 @@ class job_tracker {
   void make_ready(stage_index s, task_index t);
   void leave_ready(stage_index s, task_index t);
   void assign(time_ms now);
-  bool assign_one(stage_index s, reach how);
+  bool assign_one(time_ms now, stage_index s, reach how);
   [[nodiscard]] std::optional<task_index> pick(stage_index s, const place& p, reach how) const;
   [[nodiscard]] bool is_eligible(stage_index s, task_index t, const place& p) const;
   [[nodiscard]] bool may_get_work(const place& p) const;
-  void start(stage_index s, task_index t, place& p);
+  void start(time_ms now, stage_index s, task_index t, place& p);
   [[nodiscard]] std::vector<member_id> choose_replicas(task_index t, member_id first) const;
+
+  // Balance (job_tracker_withdraw.cpp)
+  [[nodiscard]] std::vector<const place*> places_with_free_slots() const;
+  [[nodiscard]] bool may_be_withdrawn(const attempt_ref& what) const;
+  void withdraw_queued(time_ms now);
 
   std::uint32_t output_copies_;
   std::uint32_t attempt_base_;

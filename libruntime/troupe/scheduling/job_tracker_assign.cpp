@@ -49,8 +49,8 @@ void job_tracker::assign(time_ms now) {
     // A reduce reads every map: none starts before all are there.
     if (s == 1 && stages_[0].committed < stages_[0].tasks.size()) return;
     const stage_index stage(s);
-    while (!stages_[s].ready.empty() &&
-           (assign_one(stage, reach::local) || assign_one(stage, reach::idle) || assign_one(stage, reach::deep))) {
+    while (!stages_[s].ready.empty() && (assign_one(now, stage, reach::local) || assign_one(now, stage, reach::idle) ||
+                                         assign_one(now, stage, reach::deep))) {
     }
   }
 }
@@ -59,7 +59,7 @@ void job_tracker::assign(time_ms now) {
 ///   local  free slots, tasks with a copy there (any reduce)
 ///   idle   free slots and one attempt more, any task: better read from afar than do nothing
 ///   deep   as many again as slots, so that the next inputs are there when a slot comes free
-bool job_tracker::assign_one(stage_index s, reach how) {
+bool job_tracker::assign_one(time_ms now, stage_index s, reach how) {
   std::vector<std::pair<double, place*>> by_load;
   for (auto& [id, p] : places_) {
     const auto slots = std::max(p.member.slots, 1U);
@@ -70,7 +70,7 @@ bool job_tracker::assign_one(stage_index s, reach how) {
   std::stable_sort(by_load.begin(), by_load.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [load, p] : by_load) {
     if (const auto task = pick(s, *p, how)) {
-      start(s, *task, *p);
+      start(now, s, *task, *p);
       return true;
     }
   }
@@ -116,12 +116,14 @@ bool job_tracker::may_get_work(const place& p) const {
   });
 }
 
-void job_tracker::start(stage_index s, task_index i, place& p) {
+void job_tracker::start(time_ms now, stage_index s, task_index i, place& p) {
   auto& in = stages_[s.value];
   auto& t = in.tasks[i.value];
   leave_state(s, i);
   t.state = task_state::running;
   t.where = p.member.id;
+  t.withdrawing = false;
+  t.withdraw_from = now + withdraw_after_ms;
   const auto next = [&] { return attempt_number((attempt_base_ + t.tried++) % metadata::attempts_per_task + 1); };
   auto number = next();
   if (number == t.attempt) number = next();  // an earlier supervisor's, whose files may lie about
@@ -162,6 +164,10 @@ std::optional<time_ms> job_tracker::wakeup() const {
   if (idle_tasks)
     for (const auto& [id, p] : places_)
       if (p.quarantined_until > 0) consider(p.quarantined_until);
+  if (!places_with_free_slots().empty())
+    for (const auto& [id, p] : places_)
+      for (const auto& what : p.out)
+        if (may_be_withdrawn(what)) consider(stages_[what.stage.value].tasks[what.task.value].withdraw_from);
   return first;
 }
 

@@ -25,7 +25,8 @@ struct fake_world {
   };
   std::function<bool(const dataflow::attempt_key&)> held = [](const dataflow::attempt_key&) {
     return false;
-  };  ///< runs until released or cancelled
+  };                            ///< runs until released or cancelled
+  std::set<member_id> held_at;  ///< attempts on these run until released or cancelled
   std::condition_variable changed;
   std::vector<dataflow::attempt_key> started;
   std::atomic<int> cancelled{0};
@@ -36,6 +37,7 @@ struct fake_world {
     {
       std::lock_guard lock(mutex);
       held = [](const dataflow::attempt_key&) { return false; };
+      held_at.clear();
     }
     changed.notify_all();
   }
@@ -157,7 +159,8 @@ class fake_node final : public node_ports {
       world_.changed.notify_all();
       o.started(4'711);
       world_.changed.wait(lock, [&] {
-        return !world_.held(a.key) || cancels_.contains(a.key) || ending_ || world_.dead.contains(self_);
+        return (!world_.held(a.key) && !world_.held_at.contains(self_)) || cancels_.contains(a.key) || ending_ ||
+               world_.dead.contains(self_);
       });
       --world_.running;
       if (cancels_.contains(a.key) || ending_) {
@@ -176,7 +179,8 @@ class fake_node final : public node_ports {
     r.digest = {a.key.task.value, a.key.stage.value};
     // As the SDK does: a task of the last stage writes the partition of its own number.
     if (a.last_stage && a.key.task.value >= a.partitions)
-      return o.failed({dataflow::failure_kind::worker_died, "published to a partition that is not there", {}, 0, {}, {}});
+      return o.failed(
+          {dataflow::failure_kind::worker_died, "published to a partition that is not there", {}, 0, {}, {}});
     if (a.last_stage) {
       const auto text = std::make_shared<std::string>("a record");
       output_chunk chunk;

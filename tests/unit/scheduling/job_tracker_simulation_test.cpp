@@ -25,6 +25,7 @@ class simulated_job {
     double deaths = 0;    ///< … that a step kills a member
     double take_overs = 0;
     int poisoned = -1;  ///< map task that fails wherever it runs
+    bool slow = false;  ///< tasks take so long that others' queues are worth a look
   };
 
   simulated_job(std::uint64_t seed, settings s)
@@ -52,6 +53,7 @@ class simulated_job {
   metadata::job_state outcome = metadata::job_state::running;
   std::optional<metadata::job_error> error;
   std::uint64_t losses_seen = 0;
+  std::uint64_t withdrawals_seen = 0;
 
  private:
   struct out_attempt {
@@ -60,7 +62,7 @@ class simulated_job {
     bool has_slot = false;
   };
   struct answer {
-    enum { commit, revoke, finish } kind;
+    enum { commit, revoke, withdraw, finish } kind;
     effect what;
   };
 
@@ -118,6 +120,11 @@ class simulated_job {
         out_[s->what] = {s->where, members_.at(s->where).incarnation, false};
       } else if (auto* c = std::get_if<cancel_effect>(&e)) {
         out_.erase(c->what);
+      } else if (auto* w = std::get_if<withdraw_effect>(&e)) {
+        REQUIRE_FALSE(dead_.contains(w->where));
+        REQUIRE(out_.at(w->what).where == w->where);
+        ++withdrawals_seen;
+        if (!chance(0.1)) answers_.push_back({answer::withdraw, e});  // else it is lost with a link
       } else if (std::holds_alternative<commit_effect>(e)) {
         answers_.push_back({answer::commit, e});
       } else if (std::holds_alternative<revoke_effect>(e)) {
@@ -161,6 +168,13 @@ class simulated_job {
       else
         committed.erase(found);
       tracker_->revoke_answered(now_, r.what, answer);
+    } else if (a.kind == answer::withdraw) {
+      // Its node gives it back unless it has begun, failed or gone since, or waits for its inputs only.
+      const auto what = std::get<withdraw_effect>(a.what).what;
+      const auto found = out_.find(what);
+      const bool dropped = found != out_.end() && !found->second.has_slot && chance(0.7);
+      if (dropped) out_.erase(found);
+      tracker_->attempt_withdrawn(now_, what, dropped);
     } else {
       const auto& f = std::get<finish_effect>(a.what);
       const auto wanted = settings_.reduces == 0 ? settings_.maps : settings_.reduces;
@@ -260,7 +274,7 @@ class simulated_job {
   }
 
   void step() {
-    now_ += pick(20);
+    now_ += pick(settings_.slow ? 200 : 20);
     if (chance(settings_.deaths)) kill_or_revive();
     if (chance(settings_.take_overs)) begin();
     if (!answers_.empty() && chance(0.7)) return answer_oldest();
@@ -297,6 +311,7 @@ class simulated_job {
 }  // namespace
 
 TEST_CASE("A job with failures, losses and take-overs at random always ends, and ends right") {
+  std::uint64_t withdrawals = 0;
   for (std::uint64_t seed = 1; seed <= 600; ++seed) {
     INFO("seed " << seed);
     std::mt19937_64 random(seed * 7919);
@@ -309,11 +324,14 @@ TEST_CASE("A job with failures, losses and take-overs at random always ends, and
     s.unblamed = random() % 2 == 0 ? 0.05 : 0;
     s.deaths = random() % 2 == 0 ? 0.02 : 0;
     s.take_overs = random() % 4 == 0 ? 0.002 : 0;
+    s.slow = random() % 2 == 0;
     simulated_job job(seed, s);
     job.run();
     if (s.blamed == 0) REQUIRE(job.outcome == metadata::job_state::succeeded);
     if (s.blamed == 0 && s.unblamed == 0 && s.deaths == 0 && s.take_overs == 0) REQUIRE(job.losses_seen == 0);
+    withdrawals += job.withdrawals_seen;
   }
+  CHECK(withdrawals > 100);  // else the simulation says nothing about them
 }
 
 TEST_CASE("A poisoned task always fails its job, and is the one that is blamed") {

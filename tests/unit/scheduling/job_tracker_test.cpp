@@ -292,12 +292,16 @@ TEST_CASE("A map output that is gone is revoked at once, one that is out of reac
 TEST_CASE("Input without a live copy is waited for, then the job fails and names it") {
   job_tracker tracker(make_job(2, 1), make_input(2, {{a}, {b}}), 0);
   tracker.set_members(0, {make_member(1)});
-  CHECK(only<start_effect>(tracker.take_effects()).size() == 1);
+  const auto first = only<start_effect>(tracker.take_effects());
+  REQUIRE(first.size() == 1);
+  tracker.attempt_started(0, first[0].what);
   REQUIRE(tracker.wakeup());
   CHECK(*tracker.wakeup() == job_tracker::input_wait_ms);
   SECTION("It comes back in time") {
     tracker.set_members(5'000, {make_member(1), make_member(2)});
-    CHECK(only<start_effect>(tracker.take_effects()).size() == 1);
+    const auto second = only<start_effect>(tracker.take_effects());
+    REQUIRE(second.size() == 1);
+    tracker.attempt_started(5'000, second[0].what);
     CHECK_FALSE(tracker.wakeup());
   }
   SECTION("It does not") {
