@@ -51,8 +51,8 @@ class host_port {
 /// this object dies goes back to the worker with the attempt.
 class chunk_writer {
  public:
-  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, how much will
-  /// come in all, so that the last chunk fits.
+  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, about how much
+  /// will come in all, so that the last chunk fits.
   chunk_writer(host_port& host, std::uint32_t partition, std::uint64_t chunk_bytes,
                std::uint64_t expected_bytes = UINT64_MAX) noexcept
       : host_(&host), partition_(partition), chunk_bytes_(chunk_bytes), expected_bytes_(expected_bytes) {}
@@ -84,7 +84,8 @@ class chunk_writer {
  private:
   void renew(std::uint64_t bytes) {
     flush();
-    chunk_ = host_->open_chunk(std::max(bytes, std::min(chunk_bytes_, expected_bytes_)));
+    const auto expected = expected_bytes_ == 0 ? chunk_bytes_ : expected_bytes_;  // more came than was expected
+    chunk_ = host_->open_chunk(std::max(bytes, std::min(chunk_bytes_, expected)));
     at_ = chunk_.data;
     end_ = chunk_.data + chunk_.capacity;
   }

@@ -92,8 +92,8 @@ class fold_sink {
   using slot = typename fold_table<accumulator>::slot;
 
   fold_sink(const troupe_task& task, host_port& port, const parameters& given, context& user)
-      : port_(port), partition_(task.partitions), emitter_(this, &fold_sink::take) {
-    table_->limit(task.memory_bytes);
+      : port_(port), emitter_(this, &fold_sink::take) {
+    table_->limit(task.memory_bytes, task.partitions);
     show_table();
     if constexpr (requires { folder_.start(given, user); }) folder_.start(given, user);
   }
@@ -133,43 +133,23 @@ class fold_sink {
     emitter_.prefetch_in(slots, shift, sizeof(slot));
   }
 
-  /// The table by partitions, each partition's entries in the order in which their keys came; sizes first, so that
-  /// chunks fit.
+  /// The table by partitions, each partition's entries in the order in which their keys came.
   void write_out() {
     auto& table = *table_;
-    std::vector<extent> parts(partition_.partitions());
-    partition_of_.clear();
-    table.for_each([&](const slot& s) {
-      const auto p = partition_(s.key.tag());
-      partition_of_.push_back(p);
-      ++parts[p].count;
-      parts[p].bytes += entry_size(s.key.view(), s.accumulator);
-    });
-    arrange(parts);
-    by_partition_.resize(table.size());
-    for (std::size_t i = 0; i < by_partition_.size(); ++i) {
-      auto& part = parts[partition_of_[i]];
-      by_partition_[part.begin + part.count++] = &table.entry(i);
-    }
-    for (std::uint32_t p = 0; p < partition_.partitions(); ++p) {
-      chunk_writer out(port_, p, limits::chunk_bytes_max, parts[p].bytes);
-      constexpr std::size_t ahead = 12;
-      const slot* const* const first = by_partition_.data() + parts[p].begin;
-      for (std::size_t i = 0; i < parts[p].count; ++i) {
-        if (i + ahead < parts[p].count) __builtin_prefetch(first[i + ahead]);
-        const bytes_view key = first[i]->key.view();
-        out.commit(put_entry(out.reserve(entry_size(key, first[i]->accumulator)), key, first[i]->accumulator));
-      }
+    for (std::uint32_t p = 0; p < table.partitions(); ++p) {
+      // About what will come: what a chunk has too much goes back when it is published.
+      chunk_writer out(port_, p, limits::chunk_bytes_max, table.key_bytes(p) + table.size(p) * (varint_size_max + 1));
+      table.for_each(p, [&](const slot& s) {
+        const bytes_view key = s.key.view();
+        out.commit(put_entry(out.reserve(entry_size(key, s.accumulator)), key, s.accumulator));
+      });
       out.flush();
     }
     table.clear();
   }
 
   host_port& port_;
-  partitioner partition_;
   kept_table<fold_table<accumulator>> table_;
-  std::vector<std::uint32_t> partition_of_;
-  std::vector<const slot*> by_partition_;
   Folder folder_;
   emitter_type emitter_;
 };

@@ -5,6 +5,7 @@
 #include <memory>
 #include <troupe/sdk/map_sinks.hpp>
 #include <troupe/sdk/pipeline.hpp>
+#include <troupe/sdk/words.hpp>
 
 namespace troupe::sdk {
 
@@ -22,9 +23,9 @@ void for_each_record(const troupe_block& block, std::uint64_t* current_offset, F
   if (block.format != static_cast<std::uint32_t>(Source::format))
     damaged_block("its format is not the one that the job reads");
   if constexpr (Source::format == TROUPE_LINES) {
+    line_ends ends(at, end);
     while (at != end) {
-      const auto* line_end = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-      if (line_end == nullptr) line_end = end;
+      const char* const line_end = ends.next();
       __atomic_store_n(current_offset, offset++, __ATOMIC_RELAXED);
       f(std::string_view(at, static_cast<std::size_t>(line_end - at)));
       at = line_end == end ? end : line_end + 1;

@@ -79,7 +79,7 @@ void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
     merge_pending();  // long keys point into the block
   }
   chunk_writer out(port, task.task, output_chunk_bytes);
-  table.for_each([&](const typename fold_table<accumulator>::slot& s) {
+  table.for_each(0, [&](const typename fold_table<accumulator>::slot& s) {
     if constexpr (requires { folder.result(s.accumulator); })
       write_pair<key_type>(out, s.key.view(), folder.result(s.accumulator));
     else

@@ -42,7 +42,7 @@ TEST_CASE("fold_table: counts as a map does while it grows, and tells in order o
   }
   REQUIRE(table.size() == model.size());
   std::size_t at = 0;
-  table.for_each([&](const auto& slot) {
+  table.for_each(0, [&](const auto& slot) {
     REQUIRE(slot.key.view() == order[at++]);
     REQUIRE(slot.accumulator == model[std::string(slot.key.view())]);
   });
@@ -97,7 +97,7 @@ TEST_CASE("fold_table: accumulators with memory of their own are moved and destr
            [&](auto& list) { list.push_back("a string that is too long for the inside " + std::to_string(i)); });
   REQUIRE(table.size() == 40'000);
   std::size_t strings = 0;
-  table.for_each([&](const auto& slot) { strings += slot.accumulator.size(); });
+  table.for_each(0, [&](const auto& slot) { strings += slot.accumulator.size(); });
   CHECK(strings == 100'000);
   table.clear();
   change(table, "again", [](auto& list) { CHECK(list.empty()); });
