@@ -134,12 +134,16 @@ asio::awaitable<result<void>> stream_importer::open_next() {
   }
   // Members that died since are left out; the rotation goes on over the others.
   members_ = context_->alive_members();
+  const auto has_room = [&](const context::place& p) { return !full_.contains(p.id); };
+  if (static_cast<std::size_t>(std::count_if(members_.begin(), members_.end(), has_room)) >= copies_)
+    std::erase_if(members_, [&](const context::place& p) { return !has_room(p); });
   const auto count = std::min<std::size_t>(copies_, members_.size());
   for (std::size_t i = 0; i < count; ++i) spec.replicas.push_back(members_[(segments_begun_ + i) % members_.size()].id);
   ++segments_begun_;
   open_segment next;
   next.partition = partition_;
   next.place = segments_[partition_].size();
+  next.replicas = spec.replicas;
   next.writer = segment_output::handle(std::make_shared<segment_output>(context_, std::move(spec)));
   segments_[partition_].emplace_back().id = *id;
   open_ = std::move(next);
@@ -158,27 +162,31 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
       }
     }
   }
-  if (!open_) {
-    auto opened = co_await open_next();
-    if (!opened) co_return opened.error();
-  }
+  const bool first = !open_;
   while (!failed_ && in_flight_ != 0 && in_flight_ + b.payload.size() > bytes_in_flight_max) co_await changed();
   if (failed_) co_return *failed_;
   const auto end = b.end;
   const auto size = b.payload.size();
-  in_flight_ += size;
-  open_->bytes += size;
   bytes_stored_ += size;
   records_ += b.records;
   auto payload = std::make_shared<bytes>(std::move(b.payload));
-  open_->writer->append(*payload, b.records, [self = shared_from_this(), payload, size](result<void> written) {
-    self->in_flight_ -= size;
-    if (!written)
-      self->fail(written.error());
-    else
-      self->batcher_.recycle(std::move(*payload));
-    self->wake();
-  });
+  if (first) {
+    auto placed = co_await place_first(payload, b.records);
+    if (!placed) co_return placed.error();
+    if (failed_) co_return *failed_;  // given up meanwhile: nothing is open any more
+    batcher_.recycle(std::move(*payload));
+  } else {
+    in_flight_ += size;
+    open_->writer->append(*payload, b.records, [self = shared_from_this(), payload, size](result<void> written) {
+      self->in_flight_ -= size;
+      if (!written)
+        self->fail(written.error());
+      else
+        self->batcher_.recycle(std::move(*payload));
+      self->wake();
+    });
+  }
+  open_->bytes += size;
   if (const auto border = boundary(); border && end >= *border) {
     auto rolled = co_await roll();
     if (!rolled) co_return rolled.error();
@@ -187,6 +195,29 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
     batcher_.set_boundary(boundary());
   }
   co_return ok();
+}
+
+/// Opens a segment with its first batch. Room for all of it is reserved before that, so this batch tells whether the disks are full: where all are, the segment goes
+/// to other members.
+asio::awaitable<result<void>> stream_importer::place_first(std::shared_ptr<bytes> payload, std::uint64_t records) {
+  for (;;) {
+    auto opened = co_await open_next();
+    if (!opened) co_return opened.error();
+    auto writer = open_->writer;
+    auto pending = transport::await_result<void>(
+        [writer, payload, records](std::function<void(result<void>)> then) {
+          writer->append(*payload, records, [payload, then = std::move(then)](result<void> written) { then(std::move(written)); });
+        },
+        transport::after(10 * context_->options.request_time_max));
+    auto written = co_await std::move(pending);
+    if (written || failed_ || written.error().code() != errc::resource_exhausted) co_return written;
+    full_.insert(open_->replicas.begin(), open_->replicas.end());
+    const auto alive = context_->alive_members();
+    const auto others = std::count_if(alive.begin(), alive.end(), [&](const context::place& p) { return !full_.contains(p.id); });
+    if (static_cast<std::size_t>(others) < copies_) co_return written;
+    segments_[open_->partition].pop_back();
+    open_.reset();
+  }
 }
 
 asio::awaitable<result<void>> stream_importer::roll() {

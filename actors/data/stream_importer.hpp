@@ -1,6 +1,7 @@
 #pragma once
 #include <actors/data/line_batcher.hpp>
 #include <actors/data/segment_output.hpp>
+#include <set>
 
 namespace troupe::data {
 
@@ -36,12 +37,14 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
     std::uint32_t partition = 0;
     std::size_t place = 0;  ///< in its partition's list
     std::uint64_t bytes = 0;
+    std::vector<member_id> replicas;
   };
 
   [[nodiscard]] result<void> check_options() const;
   void plan_partitions();
   [[nodiscard]] std::optional<std::uint64_t> boundary() const;
   boost::asio::awaitable<result<void>> place(line_batcher::batch b);
+  boost::asio::awaitable<result<void>> place_first(std::shared_ptr<bytes> payload, std::uint64_t records);
   boost::asio::awaitable<result<void>> open_next();
   boost::asio::awaitable<result<segment_id>> next_id();
   boost::asio::awaitable<result<void>> roll();
@@ -61,6 +64,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
   std::optional<error> failed_;
 
   std::vector<context::place> members_;
+  std::set<member_id> full_;  ///< had no room for a segment: left out while there are others
   std::uint32_t copies_ = 1;
   std::uint32_t partitions_ = 1;      ///< as planned; grows when the size is unknown
   std::uint64_t partition_bytes_ = 0;  ///< of the plan; 0: the size is unknown

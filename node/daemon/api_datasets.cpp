@@ -125,7 +125,7 @@ awaitable<void> export_text(api_services& s, http_request& request, http_respons
     if (!co_await response.write(*piece)) co_return;
     piece = co_await exporter.next();
     if (!piece) {
-      s.journal.append("export_failed", s.name, "export of " + name + ": " + piece.error().message());
+      s.journal.append("export_failed", s.name, "export of " + name + ": " + piece.error().message(), {{"dataset", name}});
       response.abort();  // the client must not take a part for the whole
       co_return;
     }

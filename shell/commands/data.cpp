@@ -7,6 +7,7 @@
 #include <shell/display/table.hpp>
 #include <shell/interrupts.hpp>
 #include <shell/session.hpp>
+#include <troupe/api/actors.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/base/text.hpp>
 
@@ -193,6 +194,18 @@ outcome<std::string> export_format(api_client& client, const std::string& name, 
   return std::string(cell_text(member_at(value, "format"), shown_as::text, false) == "records" ? "tsv" : "lines");
 }
 
+/// A node that cannot go on in the middle of an export has no other way than to break off; why is in its events.
+failure export_failure(api_client& client, const std::string& name, const failure& seen) {
+  const auto value = client.get("/events?limit=10000");
+  if (!value) return seen;
+  const auto page = api_client::typed<api::list<api::event>>(*value, "events");
+  if (!page) return seen;
+  for (auto e = page->items.rbegin(); e != page->items.rend(); ++e)
+    if (const auto of = e->fields.find("dataset"); e->kind == "export_failed" && of != e->fields.end())
+      if (of->second == name) return failure(status::failed, e->text);
+  return seen;
+}
+
 outcome<void> export_dataset(session& s, const arguments& given) {
   const auto split = split_at_to(given.words);
   if (split.before.size() != 1 || split.after.size() != 1)
@@ -212,7 +225,7 @@ outcome<void> export_dataset(session& s, const arguments& given) {
   line.clear();
   if (!answer && interrupts::pending())
     return failure(status::interrupted, "interrupted: " + split.after[0] + " was not written");
-  if (!answer) return answer.error();
+  if (!answer) return target.bytes() > 0 ? export_failure(*client, name, answer.error()) : failure(answer.error());
   TROUPE_TRY_VOID(target.finish());
   if (split.after[0] != "-")
     s.say("exported " + format_bytes(target.bytes()) + " to " + split.after[0] + " in " +

@@ -1,0 +1,106 @@
+"""Bits flip, disks fill up: another copy is used, and what cannot be had is said in a sentence."""
+import os
+import pathlib
+import subprocess
+import time
+import unittest
+
+from support.cluster import Cluster, ClusterTest, make_counted_text, read_counts
+
+
+def flip_a_bit(path, position):
+    with open(path, "r+b") as file:
+        file.seek(position)
+        byte = file.read(1)
+        file.seek(position)
+        file.write(bytes([byte[0] ^ 0x10]))
+
+
+class Damage(ClusterTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(nodes=2, slots=2)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.text, cls.counts = make_counted_text(cls.cluster.folder / "text", 8)
+        cls.cluster.load("word_count")
+
+    def import_and_damage(self, dataset, holders):
+        """Imports the text and flips a bit in the middle of the copies of its first segment on these nodes."""
+        self.cluster.shell("import", self.text, "to", dataset, "--copies", "2", "--partitions", "2")
+        segment = self.cluster.json("describe", dataset)["partitions"][0]["segments"][0]
+        for name in holders:
+            path = self.cluster.node_folder(name) / "segments" / f"{segment['id']}.seg"
+            flip_a_bit(path, path.stat().st_size // 2)
+        return segment["id"]
+
+    def damaged_copies(self, segment):
+        return {event["node"] for event in self.cluster.json("events") if event["kind"] == "copy_damaged" and event["fields"]["segment"] == str(segment)}
+
+    def test_a_flipped_bit_in_one_copy_does_not_change_a_job(self):
+        # On either node, so that whichever reads its own copy meets a damaged one.
+        segment = self.import_and_damage("one_bad", ["node2"])
+        other = self.import_and_damage("other_bad", ["node1"])
+        for dataset in ("one_bad", "other_bad"):
+            self.cluster.shell("run", "word_count", dataset, "to", f"counts_{dataset}")
+            self.assertEqual(read_counts(self.cluster, f"counts_{dataset}"), self.counts)
+        # Not every damaged copy was read; those that were are reported, and do not count as copies any more.
+        found = {"one_bad": self.damaged_copies(segment), "other_bad": self.damaged_copies(other)}
+        self.assertTrue(found["one_bad"] or found["other_bad"], found)
+        for dataset, bad in found.items():
+            if bad:
+                self.assertEqual(len(self.cluster.json("describe", dataset)["partitions"][0]["copies"]), 1)
+
+    def test_a_flipped_bit_in_one_copy_does_not_change_an_export(self):
+        for name in ("node1", "node2"):
+            self.import_and_damage(f"export_{name}", [name])
+            self.cluster.shell("export", f"export_{name}", "to", self.cluster.folder / "exported")
+            self.assertEqual((self.cluster.folder / "exported").read_bytes(), self.text.read_bytes())
+
+    def test_all_copies_damaged_is_an_error_that_names_the_segment(self):
+        segment = self.import_and_damage("all_bad", ["node1", "node2"])
+        job = self.cluster.wait(self.cluster.start_job("word_count", "all_bad", "counts_all_bad"))
+        self.assertEqual(job["state"], "failed", job)
+        self.assertIn(f"segment {segment}", job["error"]["message"])
+        self.assertEqual(job["error"]["dataset"], "all_bad")
+        self.assertNotIn("counts_all_bad", [d["name"] for d in self.cluster.json("datasets")])
+        refused = self.cluster.run("export", "all_bad", "to", self.cluster.folder / "exported_bad")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"segment {segment}", refused.stderr)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "mounting a small disk needs root")
+class FullDisk(ClusterTest):
+    """node2 keeps its data on a disk of 40 MiB."""
+
+    def setUp(self):
+        self.cluster = Cluster(nodes=2, slots=2, up=False)
+        self.addCleanup(self.cluster.close)
+        self.disk = self.cluster.folder / "data/troupe/local/node2"
+        self.disk.mkdir(parents=True)
+        self.disk.parent.chmod(0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "none", self.disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
+        self.cluster.up()
+
+    def test_an_import_goes_elsewhere_or_is_refused_with_a_sentence(self):
+        text, counts = make_counted_text(self.cluster.folder / "text", 96)
+        before = self.cluster.nodes()
+        # Two copies need both disks: it is said why that cannot be, and nothing stays.
+        refused = self.cluster.run("import", text, "to", "both", "--copies", "2")
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertRegex(refused.stderr, "(?i)space|full")
+        self.assertNotIn("both", [d["name"] for d in self.cluster.json("datasets")])
+        # Its files go, so that the disk is of use again.
+        self.cluster.wait_until("room on the small disk", lambda: os.statvfs(self.disk).f_bavail * os.statvfs(self.disk).f_frsize > 20 << 20)
+        # One copy has a place.
+        self.cluster.shell("import", text, "to", "single", "--copies", "1")
+        self.cluster.load("word_count")
+        self.cluster.shell("run", "word_count", "single", "to", "counts")
+        self.assertEqual(read_counts(self.cluster, "counts"), counts)
+        after = self.cluster.nodes()
+        for name, node in before.items():
+            self.assertEqual((after[name]["pid"], after[name]["state"]), (node["pid"], "alive"))
+
+
+if __name__ == "__main__":
+    unittest.main()
