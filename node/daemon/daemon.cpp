@@ -26,6 +26,7 @@
 #include <optional>
 #include <thread>
 #include <troupe/api/json.hpp>
+#include <troupe/base/text.hpp>
 #include <troupe/base/version.hpp>
 #include <troupe/dataflow/block_store.hpp>
 #include <troupe/storage/data_directory.hpp>
@@ -49,7 +50,9 @@ constexpr unsigned stop_seconds_max = 20;  ///< an orderly stop that takes longe
 constexpr std::size_t io_threads = 2;
 constexpr std::size_t blocking_threads = 2;
 constexpr std::uint64_t task_memory_default = 1ULL << 30;
-constexpr std::uint64_t slab_bytes = 16ULL << 20;
+constexpr std::uint64_t slab_bytes_max = 16ULL << 20;
+constexpr std::uint64_t slab_bytes_min = 2ULL << 20;
+constexpr std::uint64_t slabs_min = 8;  ///< of a block store: fewer than that leave no reserves
 constexpr std::uint32_t warm_slabs_max = 8;
 
 std::uint64_t machine_memory() {
@@ -58,6 +61,19 @@ std::uint64_t machine_memory() {
 
 std::int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+/// Worker processes at once: one a slot, and some that serve other modules or are about to end.
+std::uint32_t workers_max(const configuration& config) {
+  const auto slots = config.slots != 0 ? config.slots : std::max(1U, std::thread::hardware_concurrency());
+  return slots + std::max(2U, slots / 2);
+}
+
+/// Large slabs are mapped seldom; but a small budget has to give every worker two of them, from three quarters of it.
+std::uint64_t slab_bytes_for(std::uint64_t budget, std::uint32_t workers) {
+  auto bytes = slab_bytes_max;
+  while (bytes > slab_bytes_min && (budget / bytes < slabs_min || budget / bytes * 3 / 4 < 2ULL * workers)) bytes /= 2;
+  return bytes;
 }
 
 /// The program beside this one.
@@ -187,9 +203,11 @@ result<void> daemon::impl::open_stores() {
   modules.emplace(std::move(store));
   dataflow::block_store_options options;
   options.spill_directory = directory->spill();
-  options.slab_bytes = slab_bytes;
   options.budget_bytes = config.memory_bytes != 0 ? config.memory_bytes : std::min<std::uint64_t>(machine_memory() / 8, 1ULL << 30);
-  options.warm_slabs = static_cast<std::uint32_t>(std::min<std::uint64_t>(warm_slabs_max, options.budget_bytes / slab_bytes / 4));
+  options.slab_bytes = slab_bytes_for(options.budget_bytes, workers_max(config));
+  if (options.budget_bytes < slabs_min * options.slab_bytes)
+    return error{errc::invalid_argument, "--memory " + format_bytes(options.budget_bytes) + " is too little: blocks of jobs need " + format_bytes(slabs_min * options.slab_bytes) + " at least"};
+  options.warm_slabs = static_cast<std::uint32_t>(std::min<std::uint64_t>(warm_slabs_max, options.budget_bytes / options.slab_bytes / 4));
   TROUPE_TRY(blocks, dataflow::block_store::open(options));
   config.memory_bytes = options.budget_bytes;
   return ok();
@@ -292,8 +310,7 @@ result<void> daemon::start() {
   d.bridge.emplace(*d.system);
   actors::worker_pool_options pool;
   pool.worker_program = d.program;
-  const auto slots = d.config.slots != 0 ? d.config.slots : std::max(1U, std::thread::hardware_concurrency());
-  pool.workers_max = slots + std::max(2U, slots / 2);
+  pool.workers_max = workers_max(d.config);
   pool.memory_bytes = d.config.task_memory_bytes != 0 ? d.config.task_memory_bytes : task_memory_default;
   TROUPE_TRY(d.pool, actors::worker_pool::start(*d.system, *d.bridge, *d.blocks, pool));
 

@@ -8,7 +8,8 @@
 #include <thread>
 
 /// Counts words, but its tasks wait until a file exists, so that a test decides how far a job gets.
-/// Parameters: map_gate=PATH, free_maps=N (map tasks below N do not wait), reduce_gate=PATH.
+/// Parameters: map_gate=PATH, free_maps=N (map tasks below N do not wait), reduce_gate=PATH, gated_reduce=N (only
+/// reduce task N waits).
 inline void wait_for(std::string_view gate) {
   const std::string path(gate);
   while (!path.empty() && ::access(path.c_str(), F_OK) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -25,7 +26,10 @@ struct gated_words : troupe::mapper<std::string_view, std::string_view, std::uin
 };
 
 struct gated_sum : troupe::reducer<std::string_view, std::uint64_t, std::string_view, std::uint64_t> {
-  void start(const troupe::parameters& parameters, troupe::context&) { wait_for(parameters.text("reduce_gate", "")); }
+  void start(const troupe::parameters& parameters, troupe::context& context) {
+    const auto gated = parameters.integer("gated_reduce", -1);
+    if (gated < 0 || gated == static_cast<std::int64_t>(context.task())) wait_for(parameters.text("reduce_gate", ""));
+  }
   void reduce(std::string_view word, troupe::values<std::uint64_t>& values, emitter& emit) {
     std::uint64_t total = 0;
     for (auto value : values) total += value;

@@ -112,10 +112,11 @@ class Cluster:
     def token(self):
         return (self.node_folder("node1") / "token").read_text().strip()
 
-    def api(self, path, method="GET", body=None, node=None, headers=None):
+    def api(self, path, method="GET", body=None, node=None, headers=None, address=None):
         """(status, parsed body) of a request straight to a node."""
-        nodes = self.nodes()
-        address = nodes[node or next(iter(nodes))]["address"]
+        if address is None:
+            nodes = self.nodes()
+            address = nodes[node or next(iter(nodes))]["address"]
         request = urllib.request.Request(f"http://{address}{path}", method=method, data=body,
                                          headers={"Authorization": f"Bearer {self.token()}", **(headers or {})})
         try:

@@ -1,0 +1,149 @@
+"""Nodes that must not start, words that are wrong, and a whole cluster that goes and comes back."""
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import unittest
+
+from support.cluster import BIN, Cluster, ClusterTest
+
+
+class Refusals(ClusterTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(nodes=2, slots=1)
+        cls.addClassCleanup(cls.cluster.close)
+        (cls.cluster.folder / "small").write_bytes(b"a small text\nof two lines\n")
+        cls.cluster.shell("import", cls.cluster.folder / "small", "to", "small")
+        cls.cluster.load("word_count")
+
+    def start(self, directory, *options, timeout=20):
+        """What a daemon that must not come up says."""
+        done = subprocess.run([BIN / "troupe-node", "--data", directory, *options], env=self.cluster.environment, capture_output=True, text=True, timeout=timeout)
+        self.assertNotEqual(done.returncode, 0)
+        return done.stdout + done.stderr
+
+    def address(self, name="node1"):
+        return self.cluster.nodes()[name]["address"]
+
+    def folder(self, name):
+        folder = self.cluster.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def token_file(self):
+        return next(self.cluster.folder.glob("data/troupe/*/token"))
+
+    def test_a_data_directory_serves_one_node(self):
+        said = self.start(self.cluster.node_folder("node2"))
+        self.assertRegex(said, "(?i)lock|in use|runs")
+        self.assertEqual(self.cluster.nodes()["node2"]["state"], "alive")
+
+    def test_of_a_copied_data_directory_one_node_is_left(self):
+        # On the same port the copy cannot listen.
+        copy = self.folder("copied")
+        shutil.copytree(self.cluster.node_folder("node2"), copy)
+        self.assertIn("in use", self.start(copy))
+        # On another one the cluster hears of two nodes with one identity: the one that came last has it, the other is fenced,
+        # and finds when it starts anew that its directory is not the newest.
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        before = self.cluster.nodes()["node2"]
+        process = subprocess.Popen([BIN / "troupe-node", "--data", copy, "--listen", f"127.0.0.1:{port}"], env=self.cluster.environment, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        self.cluster.wait_until("one of them has ended", lambda: process.poll() is not None or not pathlib.Path(f"/proc/{before['pid']}").exists(), timeout=15)
+        log = (self.cluster.node_folder("node2") / "node.log").read_text()
+        self.assertIn("a later start of its data directory is known", log)
+        process.kill()
+        process.wait()
+        # Every start counts one up from what its own directory knows, until it is above the copy's.
+        self.cluster.wait_until("node2 is back", lambda: self.cluster.run("up").returncode == 0)
+
+    def test_a_wrong_token_is_refused(self):
+        wrong = self.cluster.folder / "wrong-token"
+        wrong.write_text("0123456789abcdef0123456789abcdef\n")
+        wrong.chmod(0o600)
+        directory = self.folder("stranger")
+        process = subprocess.Popen([BIN / "troupe-node", "--data", directory, "--token-file", wrong, "--join", self.address(), "--listen", "127.0.0.1:0"],
+                                   env=self.cluster.environment, stderr=subprocess.PIPE, text=True)
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "token" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        self.assertIn("token", said)
+        self.assertEqual(set(self.cluster.nodes()), {"node1", "node2"})
+        # And over HTTP, also without any.
+        for headers in ({"Authorization": "Bearer " + "0" * 64}, {"Authorization": ""}):
+            status, problem = self.cluster.api("/api/v1/nodes", address=self.address(), headers=headers)
+            self.assertEqual(status, 401, problem)
+        self.assertEqual(self.cluster.api("/livez", address=self.address(), headers={"Authorization": ""})[0], 200)
+
+    def test_a_foreign_host_or_origin_is_refused(self):
+        for refusal, header in ((421, {"Host": "example.org"}), (403, {"Origin": "http://example.org"})):
+            status, problem = self.cluster.api("/api/v1/nodes", address=self.address(), headers=header)
+            self.assertEqual(status, refusal, problem)
+
+    def test_a_node_beyond_loopback_does_not_start(self):
+        said = self.start(self.folder("outside"), "--token-file", self.token_file(), "--bootstrap", "--listen", "0.0.0.0:0")
+        self.assertIn("loopback", said)
+
+    def test_a_token_that_others_can_read_is_refused(self):
+        loose = self.cluster.folder / "loose-token"
+        loose.write_text("0123456789abcdef0123456789abcdef\n")
+        loose.chmod(0o644)
+        self.assertIn("chmod 600", self.start(self.folder("loose"), "--token-file", loose, "--bootstrap"))
+
+    def test_wrong_words(self):
+        def refused(status, expected, *words):
+            done = self.cluster.run(*words)
+            self.assertEqual(done.returncode, status, (words, done.stdout, done.stderr))
+            self.assertIn(expected, done.stderr)
+            self.assertEqual(done.stdout, "")
+        refused(2, "did you mean import", "imprt", "a", "to", "b")
+        refused(2, "something is missing", "run", "word_count")
+        refused(2, "7400000", "job", "7400000x")
+        refused(1, "missing", "describe", "missing")
+        refused(1, "missing", "export", "missing", "to", "-")
+        refused(1, "missing", "delete", "missing")
+        refused(1, "no_such_job", "run", "no_such_job", "small", "to", "out")
+        refused(1, "missing", "run", "word_count", "missing", "to", "out")
+        refused(1, "small", "import", self.cluster.folder / "small", "to", "small")
+        refused(1, "nowhere", "import", self.cluster.folder / "nowhere", "to", "other")
+        refused(1, "copies", "import", self.cluster.folder / "small", "to", "other", "--copies", "3")
+        refused(1, "7400000", "job", "7400000")
+        refused(1, "7400000", "cancel", "7400000")
+        refused(1, "small", "module", "load", self.cluster.folder / "small")
+        refused(1, "node9", "kill", "node9")
+        refused(3, "elsewhere", "--cluster", "elsewhere", "nodes")
+        self.assertEqual([d["name"] for d in self.cluster.json("datasets")], ["small"])
+
+
+class DownAndUp(ClusterTest):
+    def test_down_and_up_again_with_data(self):
+        self.cluster = Cluster(nodes=3, slots=1)
+        self.addCleanup(self.cluster.close)
+        text = self.cluster.folder / "text"
+        text.write_bytes(b"".join(b"line %d\n" % n for n in range(10_000)))
+        self.cluster.shell("import", text, "to", "lines", "--copies", "2")
+        before = self.cluster.nodes()
+        self.cluster.shell("down")
+        self.assertEqual(self.cluster.processes(), [])
+        self.cluster.up()
+        after = self.cluster.nodes()
+        self.assertEqual({name: node["address"] for name, node in after.items()}, {name: node["address"] for name, node in before.items()})
+        self.assertTrue(all(node["state"] == "alive" for node in after.values()))
+        self.cluster.shell("export", "lines", "to", self.cluster.folder / "again")
+        self.assertEqual((self.cluster.folder / "again").read_bytes(), text.read_bytes())
+        self.cluster.shell("down", "--delete-data")
+        self.assertEqual(list(self.cluster.folder.glob("data/troupe/*")), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
