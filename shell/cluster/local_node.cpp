@@ -10,6 +10,7 @@
 #include <shell/cluster/process.hpp>
 #include <shell/interrupts.hpp>
 #include <troupe/api/json.hpp>
+#include <troupe/base/process.hpp>
 #include <troupe/transport/http_client.hpp>
 
 namespace troupe::shell {
@@ -99,7 +100,7 @@ std::optional<pid_t> running_pid(const fs::path& directory) {
   }
   if (pid <= 1) return {};
   (void)reap(pid);  // in an interactive shell it may be our own child
-  if (!is_node(pid, directory)) return {};
+  if (!is_node(pid, directory) || is_ending(pid)) return {};
   return pid;
 }
 

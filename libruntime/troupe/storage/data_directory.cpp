@@ -8,7 +8,11 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <memory>
+#include <thread>
+#include <troupe/base/process.hpp>
 #include <troupe/storage/data_directory.hpp>
 
 namespace troupe::storage {
@@ -17,6 +21,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::int64_t identity_version = 1;
+constexpr std::chrono::seconds ending_time_max{10};
+constexpr std::chrono::milliseconds ending_pause{5};
 constexpr std::size_t identity_bytes_max = 1 << 20;
 constexpr std::string_view identity_name = "identity.json";
 
@@ -83,10 +89,16 @@ result<identity> parse_identity(std::string_view text) {
 result<data_directory> data_directory::open(const std::string& path, file_operations& operations) {
   TROUPE_TRY_VOID(make_directory(operations, path));
   TROUPE_TRY(file lock, file::open(operations, path + "/lock", O_RDWR | O_CREAT));
-  if (::flock(lock.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+  const auto deadline = std::chrono::steady_clock::now() + ending_time_max;
+  while (::flock(lock.descriptor(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return error::from_errno("lock", path, errno);
     auto pid = read_file(operations, path + "/lock", 64);
     while (pid && !pid->empty() && pid->back() == '\n') pid->pop_back();
+    // A process that was just killed keeps its locks until its memory is freed.
+    if (pid && is_ending(std::atoi(pid->c_str())) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(ending_pause);
+      continue;
+    }
     return error{errc::failed_precondition, "data directory " + path + " is in use by process " +
                                                 (pid && !pid->empty() ? *pid : "unknown") +
                                                 "; stop it, or use another directory"};

@@ -7,6 +7,7 @@
         cluster.kill("node2")
         assert cluster.wait(job)["state"] == "succeeded"
 """
+import itertools
 import json
 import os
 import pathlib
@@ -300,8 +301,8 @@ def make_text(path, megabytes, seed=1):
     import random
     random.seed(seed)
     words = [f"w{random.randrange(16**6):x}" for _ in range(20_000)]
-    weights = [1 / (rank + 1) for rank in range(len(words))]
-    block = "\n".join(" ".join(random.choices(words, weights, k=12)) for _ in range(BLOCK_LINES)).encode() + b"\n"
+    weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(words))))
+    block = "\n".join(" ".join(random.choices(words, cum_weights=weights, k=12)) for _ in range(BLOCK_LINES)).encode() + b"\n"
     with open(path, "wb") as out:
         written = 0
         while written < megabytes << 20:

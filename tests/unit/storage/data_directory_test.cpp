@@ -1,6 +1,10 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <troupe/base/process.hpp>
 #include <troupe/storage/data_directory.hpp>
 
 #include "faulty_operations.hpp"
@@ -46,6 +50,32 @@ TEST_CASE("a data directory belongs to one process at a time") {
     CHECK(second.error().message().find("process " + std::to_string(::getpid())) != std::string::npos);
   }
   REQUIRE_OK(data_directory::open(dir / "data"));
+}
+
+TEST_CASE("the data directory of a killed process is free once it has gone") {
+  temporary_directory dir;
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  const auto child = ::fork();
+  if (child == 0) {
+    const auto held = data_directory::open(dir / "data");
+    const char told = held ? 'y' : 'n';
+    if (::write(pipe[1], &told, 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  char told = 0;
+  REQUIRE(::read(pipe[0], &told, 1) == 1);
+  CHECK(told == 'y');
+  CHECK_FALSE(is_ending(child));
+  REQUIRE_FALSE(data_directory::open(dir / "data"));
+  ::kill(child, SIGKILL);
+  CHECK(is_ending(child));
+  REQUIRE_OK(data_directory::open(dir / "data"));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(is_ending(child));
+  ::close(pipe[0]);
+  ::close(pipe[1]);
 }
 
 TEST_CASE("an identity reads back as written, and a new directory has none") {
