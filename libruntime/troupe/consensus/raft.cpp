@@ -45,7 +45,7 @@ void raft::check_timers(time_point now) {
     if (role_ == role::leader && now >= heartbeat_at_) broadcast_heartbeat(now);
   } else if (now >= election_at_) {
     reset_election_timer(now);
-    if (members().is_voter(options_.self) && !disk_stalled(now)) start_pre_vote(now);
+    if (electable() && !disk_stalled(now)) start_pre_vote(now);
   }
   std::erase_if(asked_, [&](const auto& read) {
     if (read.second.deadline > now) return false;
@@ -256,7 +256,8 @@ void raft::advance_commit(log_index to) {
 
 raft::queue_sizes raft::queues() const {
   queue_sizes sizes;
-  sizes.uncommitted_entries = log_.last() > commit_ ? log_.last().value - commit_.value : 0;
+  const auto settled = std::max(commit_, term_start_);  // what earlier leaders left is theirs
+  sizes.uncommitted_entries = role_ == role::leader && log_.last() > settled ? log_.last().value - settled.value : 0;
   sizes.uncommitted_bytes = uncommitted_bytes_;
   sizes.reads_waiting = reads_.size() + asked_.size();
   sizes.held_messages = held_.size();

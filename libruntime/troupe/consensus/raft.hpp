@@ -73,7 +73,7 @@ class raft {
     return role_ == role::leader && commit_ >= term_start_;
   }
 
-  /// Sizes of everything that could grow; each has a limit in `options`.
+  /// Sizes of everything that could grow; each has a limit in `options`. Uncommitted: what this leader took itself.
   struct queue_sizes {
     std::size_t uncommitted_entries = 0, uncommitted_bytes = 0, reads_waiting = 0, held_messages = 0,
                 appends_in_flight = 0, persists_pending = 0;
@@ -152,6 +152,7 @@ class raft {
   [[nodiscard]] result<void> accepts_proposals(std::size_t bytes) const;
 
   // raft_election.cpp
+  [[nodiscard]] bool electable() const;
   void start_pre_vote(time_point now);
   void campaign(time_point now, bool forced);
   void count_votes(time_point now);

@@ -14,12 +14,22 @@ bool raft::log_is_current(const vote_request& r) const {
   return std::pair(r.last_term, r.last_index) >= std::pair(log_.last_term(), log_.last());
 }
 
+bool raft::electable() const {
+  // Also one that the configuration in force has voted out, until that has committed: it may be the only one whose log
+  // a majority accepts (§4.2.2). It does not count its own vote then.
+  for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
+    if (at->members.is_voter(options_.self)) return true;
+    if (at->index <= commit_) return false;
+  }
+  return false;
+}
+
 void raft::start_pre_vote(time_point now) {
   votes_ = {options_.self};
   set_role(role::pre_candidate, {});
-  if (votes_.size() >= members().majority()) return campaign(now, false);
   for (const auto& id : members().voters)
     if (!is_self(id)) send_in_term(id, vote_request{true, false, state_.term.next(), log_.last(), log_.last_term()});
+  count_votes(now);
 }
 
 void raft::campaign(time_point now, bool forced) {
@@ -91,7 +101,7 @@ void raft::on(time_point now, const message& m, const vote_response& r) {
 
 void raft::on(time_point now, const message& m, const timeout_now& /*r*/) {
   if (m.term > state_.term) return become_follower(now, m.term, {});
-  if (m.term < state_.term || role_ == role::leader || !members().is_voter(options_.self) || disk_stalled(now)) return;
+  if (m.term < state_.term || role_ == role::leader || !electable() || disk_stalled(now)) return;
   campaign(now, true);
 }
 
