@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <troupe/base/invariant.hpp>
@@ -28,8 +29,8 @@ std::uint64_t count_map_tasks(const std::vector<const dataset*>& inputs, std::ui
   return tasks;
 }
 
-/// 16 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run plans
-/// the same.
+/// 16 to 64 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run
+/// plans the same.
 result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_description& what, std::uint64_t seed) {
   constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::uint64_t bytes = 0;
@@ -45,7 +46,7 @@ result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_d
   const bool map_only = what.stages == 1;  // then every map task writes a partition of the output
   const std::uint64_t tasks_max = map_only ? limits::partitions_max : map_tasks_max;
   job_plan plan;
-  plan.split_bytes = limits::split_bytes;
+  plan.split_bytes = std::clamp(std::bit_floor(bytes / splits_wanted), limits::split_bytes, split_bytes_large);
   auto tasks = count_map_tasks(inputs, plan.split_bytes);
   while (tasks > tasks_max && plan.split_bytes < split_bytes_max) {
     plan.split_bytes *= 2;
@@ -56,7 +57,7 @@ result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_d
                                                std::to_string(what.stages) + " stage(s) reads at most " +
                                                std::to_string(tasks_max)};
   plan.map_tasks = static_cast<std::uint32_t>(tasks);
-  const auto wanted = splits_of(bytes, partition_bytes);
+  const auto wanted = (bytes + partition_bytes - 1) / partition_bytes;
   plan.partitions = map_only ? plan.map_tasks
                              : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max));
   plan.seed = seed;

@@ -38,8 +38,10 @@ split split_table::at(task_index task) const {
                                       [](std::uint32_t t, const entry& e) { return t < e.first_task; });
   const auto& found = *std::prev(after);
   split range = found.whole;
-  range.from = (task.value - found.first_task) * split_bytes_;
-  range.to = found.file_bytes - range.from < split_bytes_ ? found.file_bytes : range.from + split_bytes_;
+  const auto position = task.value - found.first_task;
+  const bool last = position + 1 == splits_of(found.file_bytes, split_bytes_);
+  range.from = position * split_bytes_;
+  range.to = last ? found.file_bytes : range.from + split_bytes_;
   return range;
 }
 

@@ -4,6 +4,9 @@
 
 namespace troupe::metadata {
 
+inline constexpr std::uint64_t split_bytes_large = 64ULL << 20;  ///< of large inputs: a key is combined once in so many bytes; 150 ms of work are little to lose
+inline constexpr std::uint64_t splits_wanted = 16;               ///< splits grow from limits::split_bytes while there are so many: no node waits long for the last
+
 /// What one map task reads: the batches of one segment that begin in [from, to) of its batches region.
 struct split {
   std::uint32_t input = 0;  ///< position among the job's inputs
@@ -16,9 +19,12 @@ struct split {
   friend bool operator==(const split&, const split&) = default;
 };
 
-/// Map tasks that a segment of so many bytes of batches makes.
+/// Map tasks that a segment of so many bytes of batches makes. A rest of up to a quarter of a split belongs to the task
+/// before it: segments are a little longer than they should be, and a task of a few bytes costs as much as any other.
 [[nodiscard]] constexpr std::uint64_t splits_of(std::uint64_t file_bytes, std::uint64_t split_bytes) noexcept {
-  return file_bytes / split_bytes + (file_bytes % split_bytes == 0 ? 0 : 1);
+  const auto whole = file_bytes / split_bytes, rest = file_bytes % split_bytes;
+  if (whole == 0) return rest == 0 ? 0 : 1;
+  return whole + (rest > split_bytes / 4 ? 1 : 0);
 }
 
 /// The splits of a job, in the order of its map tasks: inputs, in them partitions, in them segments, in them ranges. A plain value: it stays right

@@ -48,6 +48,28 @@ TEST_CASE("a job's plan follows from its input alone", "[metadata]") {
   CHECK(c.state.find_job(id.next())->supervisor == c.b);  // the one with fewer
 }
 
+TEST_CASE("splits grow with the input, and a small rest makes no task of its own", "[metadata]") {
+  CHECK(splits_of(0, 16 * mib) == 0);
+  CHECK(splits_of(1, 16 * mib) == 1);
+  CHECK(splits_of(20 * mib, 16 * mib) == 1);
+  CHECK(splits_of(20 * mib + 1, 16 * mib) == 2);
+  CHECK(splits_of(64 * mib + 300, 64 * mib) == 1);
+  with_corpus c;
+  const std::vector<std::uint64_t> segments(16, 64 * mib + 300);
+  c.import("large", {segments}, {c.a});
+  const auto& j = *c.state.find_job(c.run("word_count", "large", "counts"));
+  CHECK(j.plan.split_bytes == 64 * mib);
+  CHECK(j.plan.map_tasks == 16);
+  const auto table = split_table::make(c.state, j);
+  REQUIRE_OK(table);
+  const auto last = table->at(task_index{15});
+  CHECK((last.from == 0 && last.to == 64 * mib + 300));
+  c.import("middle", {{512 * mib}}, {c.a});
+  const auto& half = *c.state.find_job(c.run("word_count", "middle", "counts2"));
+  CHECK(half.plan.split_bytes == 32 * mib);
+  CHECK(half.plan.map_tasks == 16);
+}
+
 TEST_CASE("an empty input makes an empty output", "[metadata]") {
   with_corpus c;
   c.import("nothing", {{}}, {c.a});
