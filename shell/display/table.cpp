@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <cstdio>
 #include <shell/display/table.hpp>
 #include <shell/session.hpp>
 #include <troupe/base/text.hpp>
@@ -72,6 +73,11 @@ std::string cell_text(const json::value* value, shown_as how, bool for_people) {
     for (const auto& [name, element] : *object)
       out += (out.empty() ? "" : " ") + std::string(name) + "=" + cell_text(&element, how, for_people);
     return for_people && out.empty() ? "-" : out;
+  }
+  if (const auto* real = value->if_double(); real != nullptr && for_people) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3g", *real);
+    return text;
   }
   return json::serialize(*value);
 }
