@@ -157,6 +157,7 @@ struct daemon::impl {
 result<void> daemon::impl::load_identity() {
   TROUPE_TRY(auto opened, storage::data_directory::open(config.data));
   directory.emplace(std::move(opened));
+  TROUPE_TRY_VOID(write_pid_file(directory->path()));
   TROUPE_TRY(auto known, directory->load_identity());
   if (known) {
     identity = std::move(*known);
@@ -394,6 +395,7 @@ ending daemon::run() {
   ::alarm(stop_seconds_max);  // nothing waits without an end, an orderly stop neither
   d.leave();
   d.stop();
+  remove_pid_file(d.directory->path());
   ::alarm(0);
   return *d.end;
 }

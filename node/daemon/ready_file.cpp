@@ -36,15 +36,15 @@ double status_bytes(const std::string& name) {
 
 }  // namespace
 
+result<void> write_pid_file(const std::string& directory) { return replace_file(directory + "/node.pid", std::to_string(::getpid())); }
+
+void remove_pid_file(const std::string& directory) noexcept { ::unlink((directory + "/node.pid").c_str()); }
+
 result<void> write_ready_file(const std::string& directory, const ready_note& note) {
-  TROUPE_TRY_VOID(replace_file(directory + "/node.pid", std::to_string(note.pid)));
   return replace_file(directory + "/ready.json", api::to_text(note));
 }
 
-void remove_ready_file(const std::string& directory) noexcept {
-  ::unlink((directory + "/ready.json").c_str());
-  ::unlink((directory + "/node.pid").c_str());
-}
+void remove_ready_file(const std::string& directory) noexcept { ::unlink((directory + "/ready.json").c_str()); }
 
 void add_node_metrics(telemetry::metrics& metrics, const dataflow::block_store& blocks) {
   metrics.set_gauge_source("troupe_process_anonymous_bytes", "Private memory of the daemon (RssAnon), without slabs", [] { return status_bytes("RssAnon"); });
