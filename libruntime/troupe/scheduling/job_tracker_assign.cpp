@@ -49,16 +49,17 @@ void job_tracker::assign(time_ms now) {
     // A reduce reads every map: none starts before all are there.
     if (s == 1 && stages_[0].committed < stages_[0].tasks.size()) return;
     const stage_index stage(s);
-    while (!stages_[s].ready.empty() && (assign_one(now, stage, reach::local) || assign_one(now, stage, reach::idle) ||
-                                         assign_one(now, stage, reach::deep))) {
+    while (!stages_[s].ready.empty() && (assign_one(now, stage, reach::local) || assign_one(now, stage, reach::deep) ||
+                                         assign_one(now, stage, reach::idle))) {
     }
   }
 }
 
 /// One start at the least loaded member that has room and something fitting:
 ///   local  free slots, tasks with a copy there (any reduce)
-///   idle   free slots and one attempt more, any task: better read from afar than do nothing
 ///   deep   as many again as slots, so that the next inputs are there when a slot comes free
+///   idle   free slots and one attempt more, any task: better read from afar than do nothing; last, since a split read
+///          from afar costs both nodes as much again as the work on it
 bool job_tracker::assign_one(time_ms now, stage_index s, reach how) {
   std::vector<std::pair<double, place*>> by_load;
   for (auto& [id, p] : places_) {
