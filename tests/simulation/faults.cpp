@@ -68,17 +68,27 @@ void simulation::one_way_cut() {
 }
 
 void simulation::cut_leader() {
-  const auto* leader = some_leader();
+  auto* leader = some_leader();
   if (leader == nullptr) return;
   ++out_.cuts;
   // Alone, or with one follower that goes on believing it.
   const auto companion = random_.coin() ? random_.below(nodes_.size()) : leader->slot;
+  if (random_.coin()) {
+    // It hangs first, with answers on their way to it: when it wakes up, they look fresh, and nobody contradicts.
+    pause(*leader, random_.between(20 * millisecond, swarm_.fault_duration_max / 2));
+    time_.after(random_.between(0, 10 * millisecond), [this, slot = leader->slot, companion] {
+      if (!healed_) isolate(slot, companion);
+    });
+  } else {
+    isolate(leader->slot, companion);
+  }
+}
+
+void simulation::isolate(std::size_t slot, std::size_t companion) {
   for (std::size_t i = 0; i < nodes_.size(); ++i)
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      const bool in_i = i == leader->slot || i == companion, in_j = j == leader->slot || j == companion;
-      cut_[i][j] = in_i != in_j;
-    }
-  trace([&] { return name(*leader) + ", a leader, is cut off"; });
+    for (std::size_t j = 0; j < nodes_.size(); ++j)
+      cut_[i][j] = (i == slot || i == companion) != (j == slot || j == companion);
+  trace([&] { return name(nodes_[slot]) + ", a leader, is cut off"; });
   heal_cut(++cut_number_);
 }
 

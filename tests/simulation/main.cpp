@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
               << sum.entries << " entries, " << sum.elections << " elections\n";
     return 0;
   }
-  if (bug != nullptr) return find_bug(*bug, first, seeds == 0 ? bug->budget : seeds) ? 1 : 0;
+  if (bug != nullptr) return find_bug(*bug, first, seeds == 0 ? bug->budget : seeds) ? 0 : 1;
   auto list_of_seeds = seeds_that_failed(failed_list);
   if (seeds == 0) seeds = gate ? 20'000 : 200;
   const auto fixed = gate && !salt.empty() ? seeds / 2 : seeds;

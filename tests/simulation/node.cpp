@@ -218,6 +218,14 @@ void simulation::begin_write(node& n) {
       n.raft->persisted(local(n), number);
       carry_out(n);
     });
+  bool promises = false;
+  for (const auto& write : n.disk_queue) promises = promises || write.state;
+  if (promises && !healed_ && random_.per_mille(swarm_.crash_after_vote_per_mille / 2))
+    time_.after(random_.between(0, takes), [this, &n, start = n.start] {
+      if (n.start != start || healed_) return;
+      crash(n);
+      time_.after(random_.between(1 * millisecond, swarm_.restart_max), [this, &n] { this->start(n); });
+    });
   time_.after(takes, [this, &n, start = n.start] {
     if (n.start == start)
       deliver(

@@ -103,6 +103,7 @@ class simulation {
   void partition();
   void one_way_cut();
   void cut_leader();
+  void isolate(std::size_t slot, std::size_t companion);
   void crash_one();
   void lose_power();
   void pause_one();

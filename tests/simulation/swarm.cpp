@@ -65,7 +65,7 @@ swarm swarm::of(random_source& random) {
   if (random.coin()) r.uncommitted_entries_max = 16 + random.below(200);
   if (random.coin()) r.reads_waiting_max = 8 + random.below(50);
   r.held_messages_max = 16 + random.below(1000);
-  r.snapshot_chunk_bytes = 64 + random.below(4000);
+  if (random.coin()) r.snapshot_chunk_bytes = 64 + random.below(4000);
   r.entries_kept_behind_snapshot = random.below(random.coin() ? 4 : 60);
   r.learner_lag_max = 4 + random.below(60);
   const auto kind = random.below(10);

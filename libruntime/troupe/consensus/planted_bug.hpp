@@ -17,7 +17,7 @@ enum class planted_bug : std::uint8_t {
   lease_from_ack_arrival,             ///< the lease begins when the answer comes, not when the question left
   log_cut_below_commit,               ///< any append cuts what follows it, also a late one that conflicts with nothing
   prev_term_not_checked,              ///< an append fits when the index is there, whatever its term
-  commit_beyond_match,                ///< a follower believes the leader's commit index for entries it has not compared
+  commit_beyond_match,                ///< a follower believes the leader's commit index before it has compared the logs
   ack_before_fsync,                   ///< a follower acknowledges what a crash takes away
   leader_counts_before_fsync,         ///< so does the leader, with itself
   two_membership_changes,             ///< a change before the one before has committed
@@ -25,8 +25,7 @@ enum class planted_bug : std::uint8_t {
   configuration_not_rolled_back,      ///< a cut configuration entry stays in force
   learner_counts,                     ///< learners' acknowledgements and votes make majorities
   snapshot_without_last_term,         ///< the log behind a snapshot looks old, and votes go wrong
-  snapshot_keeps_conflicting_log,     ///< what followed the snapshot's index in a stale log is kept
-  stale_ack_counted,                  ///< an acknowledgement of an earlier term counts
+  old_snapshot_installed,             ///< a snapshot that comes late takes back what was committed since
   lost_append_not_resent,             ///< a hang: what a pipeline lost is never sent again
   proposals_not_limited,              ///< a queue without end while there is no majority
 };
@@ -34,7 +33,7 @@ BOOST_DESCRIBE_ENUM(planted_bug, none, vote_not_persisted, vote_before_fsync, vo
                     commit_old_term_by_count, stale_leader_reads, read_before_own_term, lease_from_ack_arrival,
                     log_cut_below_commit, prev_term_not_checked, commit_beyond_match, ack_before_fsync,
                     leader_counts_before_fsync, two_membership_changes, membership_change_before_own_term,
-                    configuration_not_rolled_back, learner_counts, snapshot_without_last_term,
-                    snapshot_keeps_conflicting_log, stale_ack_counted, lost_append_not_resent, proposals_not_limited)
+                    configuration_not_rolled_back, learner_counts, snapshot_without_last_term, old_snapshot_installed,
+                    lost_append_not_resent, proposals_not_limited)
 
 }  // namespace troupe::consensus

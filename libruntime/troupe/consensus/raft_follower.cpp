@@ -25,6 +25,7 @@ bool raft::follow(time_point now, const message& m) {
 void raft::on(time_point now, const message& m, const append_request& r) {
   if (!follow(now, m)) return;
   const bool cuts_always = planted(planted_bug::log_cut_below_commit);
+  if (planted(planted_bug::commit_beyond_match)) advance_commit(std::min(r.commit, log_.last()));
   auto prev = r.prev_index;
   if (prev < commit_ && !cuts_always) {
     prev = commit_;  // what is committed agrees; it may not even be in memory any more
@@ -52,7 +53,7 @@ void raft::on(time_point now, const message& m, const append_request& r) {
   }
   const auto verified =
       std::min(log_.last(), std::max(log_index{r.prev_index.value + r.entries.size()}, cuts_always ? prev : commit_));
-  advance_commit(std::min(r.commit, planted(planted_bug::commit_beyond_match) ? log_.last() : verified));
+  advance_commit(std::min(r.commit, verified));
   acknowledge(m, r, verified, appended);
 }
 
@@ -77,7 +78,7 @@ void raft::reject(const message& m, const append_request& r) {
 
 void raft::on(time_point now, const message& m, const snapshot_chunk& r) {
   if (!follow(now, m)) return;
-  if (r.last_index <= commit_) {
+  if (r.last_index <= commit_ && !planted(planted_bug::old_snapshot_installed)) {
     incoming_.reset();
     return send_in_term(m.from, append_response{true, r.round, {}, commit_, std::min(commit_, durable_), {}});
   }
@@ -97,9 +98,8 @@ void raft::on(time_point now, const message& m, const snapshot_chunk& r) {
 void raft::install(const message& m, std::uint64_t round) {
   auto parts = std::move(*incoming_);
   incoming_.reset();
-  const bool log_agrees =
-      parts.last_index <= log_.last() && parts.last_index >= log_.base() &&
-      (log_.term_at(parts.last_index) == parts.last_term || planted(planted_bug::snapshot_keeps_conflicting_log));
+  const bool log_agrees = parts.last_index >= log_.base() && log_.term_at(parts.last_index) == parts.last_term &&
+                          !planted(planted_bug::old_snapshot_installed);
   const auto committed_before = commit_;
   snapshot_ = {parts.last_index, parts.last_term, std::move(parts.members),
                std::make_shared<const bytes>(std::move(parts.data))};

@@ -102,7 +102,7 @@ raft::peer* raft::heard_from(time_point now, const message& m, std::uint64_t rou
     become_follower(now, m.term, {});
     return nullptr;
   }
-  if (role_ != role::leader || (m.term < state_.term && !planted(planted_bug::stale_ack_counted))) return nullptr;
+  if (role_ != role::leader || m.term < state_.term) return nullptr;
   const auto found = peers_.find(m.from);
   if (found == peers_.end()) return nullptr;
   found->second.heard = now;
