@@ -156,6 +156,16 @@ struct attempt_withdrawn {
 };
 BOOST_DESCRIBE_STRUCT(attempt_withdrawn, (), (sender, job, epoch, what, dropped))
 
+/// Supervisor → node: the reduces that are at home there and not begun, all of them. The node fetches the map outputs
+/// that they read as these are committed. No answer.
+struct prefetch_inputs {
+  message::sender sender;
+  job_id job;
+  troupe::epoch epoch;
+  std::vector<task_index> reduces;
+};
+BOOST_DESCRIBE_STRUCT(prefetch_inputs, (), (sender, job, epoch, reduces))
+
 struct log_line {
   std::int64_t at_unix_ms = 0;
   std::string node;  ///< name
@@ -280,4 +290,5 @@ CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::tree_page))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::happening))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::withdraw_attempt))
 CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::attempt_withdrawn))
+CAF_ADD_TYPE_ID(troupe_cluster, (troupe::message::prefetch_inputs))
 CAF_END_TYPE_ID_BLOCK(troupe_cluster)

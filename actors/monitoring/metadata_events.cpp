@@ -1,4 +1,5 @@
 #include <actors/monitoring/metadata_events.hpp>
+#include <algorithm>
 
 namespace troupe::actors {
 
@@ -71,6 +72,39 @@ std::optional<message::happening> describe_change(const metadata::command& what,
   if (const auto* c = std::get_if<metadata::finish_job>(&what)) return job_ended(c->job, s);
   if (const auto* c = std::get_if<metadata::cancel_job>(&what)) return job_ended(c->job, s);
   return std::nullopt;
+}
+
+std::optional<message::happening> describe_shortage(const metadata::command& what,
+                                                    const result<metadata::response>& answer,
+                                                    const metadata::state& s) {
+  if (!answer) return std::nullopt;
+  const metadata::dataset* made = nullptr;
+  const metadata::job* job = nullptr;
+  if (const auto* c = std::get_if<metadata::commit_import>(&what)) {
+    made = s.find_dataset(c->dataset);
+  } else if (const auto* f = std::get_if<metadata::finish_job>(&what)) {
+    job = s.find_job(f->job);
+    if (job != nullptr && job->state == metadata::job_state::succeeded) made = s.find_dataset(job->output);
+  }
+  if (made == nullptr || made->state != metadata::dataset_state::ready) return std::nullopt;
+  std::size_t segments = 0, short_of = 0;
+  std::size_t fewest = made->copies;
+  for (const auto& p : made->partitions)
+    for (const auto& segment : p.segments) {
+      ++segments;
+      if (segment.holders.size() >= made->copies) continue;
+      ++short_of;
+      fewest = std::min(fewest, segment.holders.size());
+    }
+  if (short_of == 0) return std::nullopt;
+  auto h = of("copies_missing", "",
+              "dataset " + made->name + " has fewer copies than the " + std::to_string(made->copies) +
+                  " that were asked for: " + std::to_string(short_of) + " of its " + std::to_string(segments) +
+                  " segments, the worst with " + std::to_string(fewest) +
+                  "; it is complete, but make it again when more nodes are alive to be as safe as was asked");
+  h.fields.emplace("dataset", made->name);
+  if (job != nullptr) h.fields.emplace("job", to_string(job->id));
+  return h;
 }
 
 }  // namespace troupe::actors

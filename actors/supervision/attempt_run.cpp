@@ -131,15 +131,15 @@ void attempt_run::fetch_next_source() {
   ++sources_outstanding_;
   const auto& source = plan_.sources[position];
   const bool remote = source.where != self_;
-  ports_.fetch_map_output(source.where, source.key, key().task.value,
-                          [weak = weak_from_this(), post = post_, ports = &ports_, position,
-                           remote](result<std::vector<dataflow::block_ref>> blocks) {
-                            post([weak, ports, position, remote, blocks = std::move(blocks)] {
-                              const auto run = weak.lock();
-                              if (run && run->phase_ == phase::preparing) return run->on_source(position, blocks);
-                              if (blocks && remote) ports->discard(*blocks);
+  listener_.attempt_fetches(*this, source.where, source.key,
+                            [weak = weak_from_this(), post = post_, ports = &ports_, position,
+                             remote](result<std::vector<dataflow::block_ref>> blocks) {
+                              post([weak, ports, position, remote, blocks = std::move(blocks)] {
+                                const auto run = weak.lock();
+                                if (run && run->phase_ == phase::preparing) return run->on_source(position, blocks);
+                                if (blocks && remote) ports->discard(*blocks);
+                              });
                             });
-                          });
 }
 
 void attempt_run::on_source(std::size_t position, result<std::vector<dataflow::block_ref>> blocks) {

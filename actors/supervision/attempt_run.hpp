@@ -27,6 +27,9 @@ class attempt_listener {
   /// The last call. Nothing: it was stopped. `run` may be destroyed by the listener.
   virtual void attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) = 0;
   virtual void attempt_log(attempt_run& run, std::string line) = 0;
+  /// As node_ports::fetch_map_output: what of it is here already is given from there.
+  virtual void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+                               node_ports::reply<std::vector<dataflow::block_ref>> then) = 0;
 };
 
 /// One attempt on its node, from the module's file to the sealed output:

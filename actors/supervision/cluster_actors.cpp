@@ -55,7 +55,8 @@ struct cluster_actors::impl {
         },
         what);
     if (change.members || change.job.value != 0 || change.segment.value != 0) caf::anon_send(root, change);
-    if (auto h = describe_change(what, answer, s)) {
+    for (auto h : {describe_change(what, answer, s), describe_shortage(what, answer, s)}) {
+      if (!h) continue;
       h->sender = context->self();
       caf::anon_send(root, std::move(*h));
     }

@@ -45,6 +45,13 @@ void daemon_ports::report_damage(dataset_id dataset, segment_id segment, member_
   data_.report_damage(dataset, segment, holder, why);
 }
 
+/// Half of the quarter that the block store keeps for receiving: the other half is for attempts that run.
+std::uint64_t daemon_ports::prefetch_bytes_max() const {
+  const auto used = blocks_.usage();
+  const auto reserve = used.budget_bytes / 4;
+  return used.waiting > 0 || used.receiving_bytes >= reserve ? 0 : reserve / 2;
+}
+
 void daemon_ports::discard(const std::vector<dataflow::block_ref>& blocks) { blocks_.discard(blocks); }
 void daemon_ports::release_job(job_id job) { blocks_.release(job); }
 void daemon_ports::release_attempt(const dataflow::attempt_key& attempt) { blocks_.release_attempt(attempt); }

@@ -260,6 +260,10 @@ void job_supervisor::perform(withdraw_effect& e) {
   send_to(e.where, message::withdraw_attempt{context_.self(), job_, epoch_, e.what});
 }
 
+void job_supervisor::perform(prefetch_effect& e) {
+  send_to(e.where, message::prefetch_inputs{context_.self(), job_, epoch_, std::move(e.reduces)});
+}
+
 void job_supervisor::perform(commit_effect& e) {
   metadata::commit_task command{job_, epoch_, e.what.stage, e.what.task, std::move(e.commit)};
   auto go = [this, what = e.what, command = std::move(command)] {

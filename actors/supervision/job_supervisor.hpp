@@ -42,6 +42,7 @@ class job_supervisor final : public caf::event_based_actor {
   void perform(scheduling::start_effect& e);
   void perform(scheduling::cancel_effect& e);
   void perform(scheduling::withdraw_effect& e);
+  void perform(scheduling::prefetch_effect& e);
   void perform(scheduling::commit_effect& e);
   void perform(scheduling::revoke_effect& e);
   void perform(scheduling::finish_effect& e);

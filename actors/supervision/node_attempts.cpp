@@ -26,7 +26,11 @@ std::string cut(std::string text) {
 }  // namespace
 
 node_attempts::node_attempts(const node_context& context, poster post, sender send)
-    : context_(context), post_(std::move(post)), send_(std::move(send)), queue_(std::max(context.config.slots, 1U)) {}
+    : context_(context),
+      post_(std::move(post)),
+      send_(std::move(send)),
+      queue_(std::max(context.config.slots, 1U)),
+      prefetch_(context.ports, post_, context.config.self) {}
 
 node_attempts::~node_attempts() { stop(); }
 
@@ -72,6 +76,7 @@ void node_attempts::plan(attempt& a) {
   a.run = std::make_shared<attempt_run>(std::move(**planned), context_.config.self, context_.config.incarnation,
                                         context_.ports, post_, *this);
   const auto run = a.run;  // prepare may end it at once
+  if (a.wanted.what.stage.value > 0) prefetch_.attempt_begins(id, a.wanted.what.task);
   run->prepare();
 }
 
@@ -109,6 +114,35 @@ void node_attempts::withdraw(const message::withdraw_attempt& wanted) {
   if (dropped) job->withdrawn.insert(wanted.what);
   send_(wanted.sender.member,
         caf::make_message(message::attempt_withdrawn{self(), wanted.job, wanted.epoch, wanted.what, dropped}));
+}
+
+void node_attempts::prefetch(const message::prefetch_inputs& wanted) {
+  if (stopped_ || heard_from(wanted.job, wanted.epoch, wanted.sender.member) == nullptr) return;
+  prefetch_.want(wanted.job, wanted.reduces);
+  read_sources(wanted.job);
+}
+
+/// What is committed may be many thousand entries: not at every commit, and in between the tick is soon enough.
+void node_attempts::read_sources(job_id id) {
+  if (!prefetch_.wants(id)) return;
+  auto& read_at = jobs_.at(id).sources_read_at;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - read_at < sources_interval) return;
+  read_at = now;
+  reduce_prefetch::source_map committed;
+  context_.metadata.read([&](const metadata::state& state) {
+    const auto* job = state.find_job(id);
+    if (job == nullptr || job->stages.size() < 2) return;
+    for (const auto& [task, commit] : job->stages[0].committed)
+      committed.emplace_hint(committed.end(), task,
+                             reduce_prefetch::source{commit.where, commit.attempt, commit.digest});
+  });
+  prefetch_.sources(id, std::move(committed));
+}
+
+void node_attempts::attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+                                    node_ports::reply<std::vector<dataflow::block_ref>> then) {
+  prefetch_.fetch(from, source, run.key().task, std::move(then));
 }
 
 node_attempts::job_here* node_attempts::heard_from(job_id id, troupe::epoch epoch, member_id supervisor) {
@@ -175,6 +209,7 @@ void node_attempts::job_changed(job_id id) {
     return state.find_job(id) != nullptr && !state.running_jobs().contains(id);
   });
   if (ended) return end_job(id);
+  read_sources(id);
   std::vector<dataflow::attempt_key> waiting;
   for (const auto& [key, a] : attempts_)
     if (key.job == id && !a.run) waiting.push_back(key);
@@ -203,6 +238,7 @@ void node_attempts::end_job(job_id id) {
   }
   for (const auto& run : runs) run->stop();
   std::erase_if(reports_, [&](const auto& r) { return r.first.job == id; });
+  prefetch_.release(id);
   context_.ports.release_job(id);
 }
 
@@ -242,6 +278,7 @@ void node_attempts::attempt_left_slot(attempt_run& run) {
 void node_attempts::attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) {
   const auto key = run.key();
   queue_.remove(key.job, ref_of(key));
+  if (key.stage.value > 0) prefetch_.attempt_over(key.job, key.task);
   const auto found = attempts_.find(key);
   if (found != attempts_.end() && found->second.run.get() == &run) {
     const auto a = std::move(found->second);
@@ -311,10 +348,12 @@ void node_attempts::flush_log(job_id id, job_here& here) {
 void node_attempts::tick() {
   for (auto& [id, job] : jobs_) {
     flush_log(id, job);
+    read_sources(id);
     const bool has_any =
         std::any_of(attempts_.begin(), attempts_.end(), [id = id](const auto& a) { return a.first.job == id; });
     if (has_any) send_progress(id, job);
   }
+  prefetch_.pump();  // memory may have come free
   for (auto& [key, due] : reports_)
     if (++due.ticks % ticks_to_repeat == 0) send_(due.supervisor, due.message);
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <actors/supervision/attempt_run.hpp>
 #include <actors/supervision/local_messages.hpp>
+#include <actors/supervision/reduce_prefetch.hpp>
 #include <caf/message.hpp>
 #include <troupe/scheduling/node_queue.hpp>
 
@@ -15,6 +16,8 @@ class node_attempts final : public attempt_listener {
       1'024;  ///< of all jobs; more are refused, and their supervisor starts them again later
   static constexpr std::size_t log_buffer_bytes = 32 << 10;
 
+  static constexpr std::chrono::milliseconds sources_interval{20};  ///< between two looks at what maps are committed
+
   /// Sends a message to a member's gateway; one that cannot be reached misses it.
   using sender = std::function<void(member_id, caf::message)>;
 
@@ -24,6 +27,7 @@ class node_attempts final : public attempt_listener {
   void start(const message::start_attempt& wanted);
   void cancel(const message::cancel_attempt& unwanted);
   void withdraw(const message::withdraw_attempt& wanted);
+  void prefetch(const message::prefetch_inputs& wanted);
   void take_over(const message::take_over_job& by);
   void report(const message::node_report_wanted& asked);
   void taken(const message::report_taken& report);
@@ -60,14 +64,18 @@ class node_attempts final : public attempt_listener {
     std::size_t log_bytes = 0;
     std::uint64_t lines = 0;
     std::uint64_t lines_dropped = 0;
+    std::chrono::steady_clock::time_point sources_read_at{};
   };
 
   void attempt_ready(attempt_run& run) override;
   void attempt_left_slot(attempt_run& run) override;
   void attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) override;
   void attempt_log(attempt_run& run, std::string line) override;
+  void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+                       node_ports::reply<std::vector<dataflow::block_ref>> then) override;
 
   void plan(attempt& a);
+  void read_sources(job_id job);
   void fill_slots();
   /// What is known of the job, for a message of its supervisor; a new epoch stops the attempts of older ones. None: the
   /// message is of an old epoch.
@@ -83,6 +91,7 @@ class node_attempts final : public attempt_listener {
   poster post_;
   sender send_;
   scheduling::node_queue queue_;
+  reduce_prefetch prefetch_;
   std::map<dataflow::attempt_key, attempt> attempts_;
   std::map<dataflow::attempt_key, report_due> reports_;
   std::map<job_id, job_here> jobs_;

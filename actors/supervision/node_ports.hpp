@@ -40,6 +40,10 @@ class node_ports {
   virtual std::shared_ptr<data::replicated_writer> open_output(data::output_spec spec) = 0;
   virtual void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) = 0;
 
+  /// Bytes of map outputs that may be held here for reduces that have not begun; 0 while memory for receiving is short.
+  /// Never more than the receive reserve can spare for something that only saves time.
+  [[nodiscard]] virtual std::uint64_t prefetch_bytes_max() const = 0;
+
   /// Received blocks that nobody needs any more.
   virtual void discard(const std::vector<dataflow::block_ref>& blocks) = 0;
   /// Everything of a job that has ended.

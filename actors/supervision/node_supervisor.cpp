@@ -52,6 +52,9 @@ caf::behavior node_supervisor::make_behavior() {
       [this](const message::withdraw_attempt& m) {
         if (is_current(m.sender)) attempts_->withdraw(m);
       },
+      [this](const message::prefetch_inputs& m) {
+        if (is_current(m.sender)) attempts_->prefetch(m);
+      },
       [this](const message::take_over_job& m) {
         if (is_current(m.sender)) attempts_->take_over(m);
       },

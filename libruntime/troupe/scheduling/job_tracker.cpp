@@ -297,6 +297,7 @@ void job_tracker::step(time_ms now) {
   unpark_if_needed(now);
   assign(now);
   withdraw_queued(now);
+  tell_homes();
   try_finish();
 }
 

@@ -66,6 +66,13 @@ struct withdraw_effect {
   member_id where;
   friend bool operator==(const withdraw_effect&, const withdraw_effect&) = default;
 };
+/// Tell the member which reduces are at home there and not begun, all of them: it may fetch their inputs as maps are
+/// committed. Worth nothing but time if it gets lost.
+struct prefetch_effect {
+  member_id where;
+  std::vector<task_index> reduces;
+  friend bool operator==(const prefetch_effect&, const prefetch_effect&) = default;
+};
 /// Propose commit_task; answer with `commit_answered`.
 struct commit_effect {
   attempt_ref what;
@@ -90,8 +97,8 @@ struct loss_effect {
   double seconds = 0;  ///< of work that has to be done again
   std::string text;    ///< one sentence
 };
-using effect = std::variant<start_effect, cancel_effect, withdraw_effect, commit_effect, revoke_effect, finish_effect,
-                            sync_effect, loss_effect>;
+using effect = std::variant<start_effect, cancel_effect, withdraw_effect, prefetch_effect, commit_effect, revoke_effect,
+                            finish_effect, sync_effect, loss_effect>;
 
 /// Numbers of a job that survive its supervisor.
 struct tallies {
@@ -108,6 +115,8 @@ struct tallies {
 /// output is lost. A finished map whose output is lost is parked until a reduce needs it. At most one attempt of a task
 /// is out at a time. A reduce starts when every map is committed. Rules:
 /// - a map task goes where a copy of its segment is; idle members take others' tasks;
+/// - a reduce has a home from the beginning, as many to a slot everywhere, so that its inputs can be there when the
+/// last map is done; others take it only for a slot that would be idle;
 /// - a member gets as many attempts as it has slots, and as many again to prefetch for;
 /// - an attempt that waits for a slot is asked back when another member has a free one and nothing else to do; its
 /// member answers whether it dropped it, so that never two of them run. One that was given back is not counted;
@@ -208,6 +217,7 @@ class job_tracker {
     std::uint32_t tried = 0;  ///< attempts of this epoch
     attempt_number attempt;   ///< out, committing or committed; of a pending task the last one known
     member_id where;
+    member_id home;       ///< of a reduce: where it shall run; none while no member is known
     time_ms started = 0;  ///< slot taken
     time_ms spent = 0;    ///< by the attempt that is committing or committed
     time_ms not_before = 0;
@@ -278,6 +288,11 @@ class job_tracker {
   void start(time_ms now, stage_index s, task_index t, place& p);
   [[nodiscard]] std::vector<member_id> choose_replicas(task_index t, member_id first) const;
 
+  // Homes of reduces (job_tracker_homes.cpp)
+  void choose_homes();
+  void move_home(task& t, member_id to);
+  void tell_homes();
+
   // Balance (job_tracker_withdraw.cpp)
   [[nodiscard]] std::vector<const place*> places_with_free_slots() const;
   [[nodiscard]] bool may_be_withdrawn(const attempt_ref& what) const;
@@ -293,6 +308,7 @@ class job_tracker {
   std::set<std::tuple<time_ms, stage_index, task_index>> delayed_;  ///< pending, not due yet
   std::map<member_id, place> places_;
   std::map<member_id, std::string> names_;  ///< of members seen, for messages
+  std::set<member_id> homes_changed_;       ///< not told yet
   std::vector<effect> effects_;
   tallies own_;                  ///< of this supervisor
   tallies prior_;                ///< of earlier ones: attempts and seconds

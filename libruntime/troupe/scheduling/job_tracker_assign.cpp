@@ -56,7 +56,7 @@ void job_tracker::assign(time_ms now) {
 }
 
 /// One start at the least loaded member that has room and something fitting:
-///   local  free slots, tasks with a copy there (any reduce)
+///   local  free slots, tasks with a copy there, reduces at home there
 ///   deep   as many again as slots, so that the next inputs are there when a slot comes free
 ///   idle   free slots and one attempt more, any task: better read from afar than do nothing; last, since a split read
 ///          from afar costs both nodes as much again as the work on it
@@ -87,15 +87,16 @@ std::optional<task_index> job_tracker::pick(stage_index s, const place& p, reach
     }
     return std::nullopt;
   }
-  // From the end: those who have copies take theirs from the beginning.
   const auto& ready = stages_[s.value].ready;
-  if (s.value == 0) {
-    for (auto i = ready.rbegin(); i != ready.rend() && looked_at < looked_at_max; ++i, ++looked_at)
-      if (is_eligible(s, *i, p)) return *i;
-  } else {
-    for (auto i = ready.begin(); i != ready.end() && looked_at < looked_at_max; ++i, ++looked_at)
-      if (is_eligible(s, *i, p)) return *i;
+  if (s.value != 0) {
+    for (const auto i : ready)
+      if (stages_[s.value].tasks[i.value].home == p.member.id && is_eligible(s, i, p)) return i;
+    // Others' homes may have fetched inputs: only for a slot that nobody else can fill.
+    if (how != reach::idle || p.out.size() >= std::max(p.member.slots, 1U)) return std::nullopt;
   }
+  // From the end: those who have copies, or are at home, take theirs from the beginning.
+  for (auto i = ready.rbegin(); i != ready.rend() && looked_at < looked_at_max; ++i, ++looked_at)
+    if (is_eligible(s, *i, p)) return *i;
   return std::nullopt;
 }
 
@@ -123,6 +124,7 @@ void job_tracker::start(time_ms now, stage_index s, task_index i, place& p) {
   leave_state(s, i);
   t.state = task_state::running;
   t.where = p.member.id;
+  if (s.value == 1) move_home(t, p.member.id);
   t.withdrawing = false;
   t.withdraw_from = now + withdraw_after_ms;
   const auto next = [&] { return attempt_number((attempt_base_ + t.tried++) % metadata::attempts_per_task + 1); };

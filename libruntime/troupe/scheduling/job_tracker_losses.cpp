@@ -90,6 +90,7 @@ void job_tracker::set_members(time_ms now, std::vector<worker_member> members,
       p = std::move(found->second);
       before.erase(found);
     }
+    if (!p.member.reachable && member.reachable) homes_changed_.insert(member.id);  // it may have missed something
     p.member = std::move(member);
     p.local.clear();
   }
@@ -102,6 +103,7 @@ void job_tracker::set_members(time_ms now, std::vector<worker_member> members,
   if (committed != nullptr) apply_commits(now, *committed);
   if (over_) return;
   check_outputs();
+  choose_homes();
   step(now);
 }
 

@@ -50,6 +50,7 @@ class one_writer final : public node_ports {
     return writer;
   }
   void report_damage(dataset_id, segment_id, member_id, const std::string&) override {}
+  [[nodiscard]] std::uint64_t prefetch_bytes_max() const override { return 0; }
   void discard(const std::vector<dataflow::block_ref>& blocks) override { discarded += blocks.size(); }
   void release_job(job_id) override {}
   void release_attempt(const dataflow::attempt_key&) override {}
@@ -83,6 +84,12 @@ struct listener final : attempt_listener {
     outcome = std::move(o);
   }
   void attempt_log(attempt_run&, std::string line) override { log.push_back(std::move(line)); }
+  void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+                       node_ports::reply<std::vector<dataflow::block_ref>> then) override {
+    ports.fetch_map_output(from, source, run.key().task.value, std::move(then));
+  }
+  explicit listener(node_ports& p) : ports(p) {}
+  node_ports& ports;
   bool start_at_once = true, ready = false, left = false, over = false;
   std::optional<attempt_outcome> outcome;
   std::vector<std::string> log;
@@ -111,7 +118,7 @@ attempt_plan reduce_plan(std::uint32_t maps) {
 
 struct reduce_fixture {
   one_writer ports;
-  listener hears;
+  listener hears{ports};
   std::shared_ptr<attempt_run> run;
   explicit reduce_fixture(std::uint32_t maps)
       : run(std::make_shared<attempt_run>(

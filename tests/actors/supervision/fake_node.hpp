@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 #include <troupe/base/checksum.hpp>
+#include <tuple>
 
 namespace troupe::actors::testing {
 
@@ -29,6 +30,7 @@ struct fake_world {
   std::set<member_id> held_at;  ///< attempts on these run until released or cancelled
   std::condition_variable changed;
   std::vector<dataflow::attempt_key> started;
+  std::map<std::tuple<member_id, dataflow::attempt_key, std::uint32_t>, int> fetched;  ///< map outputs, by whom
   std::atomic<int> cancelled{0};
   std::atomic<int> running{0};
   std::atomic<int> running_max{0};
@@ -76,11 +78,13 @@ class fake_node final : public node_ports {
     {
       std::lock_guard lock(world_.mutex);
       const auto found = world_.published.find(attempt);
+      if (from != self_) ++world_.fetched[{self_, attempt, partition}];
       if (world_.dead.contains(from))
         why = error{errc::unavailable, "connection refused"};
       else if (found == world_.published.end() || found->second != from || world_.unreadable.contains(attempt))
         why = error{errc::not_found, "no such attempt"};
     }
+    world_.changed.notify_all();
     if (why) return then(*why);
     dataflow::block_ref block;
     block.id = dataflow::block_id(attempt.task.value * 1'000ULL + partition + 1);
@@ -119,6 +123,7 @@ class fake_node final : public node_ports {
     return std::make_shared<writer>(std::move(spec));
   }
   void report_damage(dataset_id, segment_id, member_id, const std::string&) override { ++damages; }
+  [[nodiscard]] std::uint64_t prefetch_bytes_max() const override { return 1 << 20; }
   void discard(const std::vector<dataflow::block_ref>& blocks) override {
     discarded += static_cast<int>(blocks.size());
   }

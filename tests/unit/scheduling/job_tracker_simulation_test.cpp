@@ -81,6 +81,7 @@ class simulated_job {
     answers_.clear();
     blamed_.clear();
     numbers_.clear();
+    homes_.clear();
     tracker_ = std::make_unique<job_tracker>(job_, input_, now_);
     tracker_->set_prior(counted.attempts, seconds);
     tell_members();
@@ -120,6 +121,9 @@ class simulated_job {
         out_[s->what] = {s->where, members_.at(s->where).incarnation, false};
       } else if (auto* c = std::get_if<cancel_effect>(&e)) {
         out_.erase(c->what);
+      } else if (auto* h = std::get_if<prefetch_effect>(&e)) {
+        REQUIRE_FALSE(dead_.contains(h->where));
+        homes_[h->where] = {h->reduces.begin(), h->reduces.end()};
       } else if (auto* w = std::get_if<withdraw_effect>(&e)) {
         REQUIRE_FALSE(dead_.contains(w->where));
         REQUIRE(out_.at(w->what).where == w->where);
@@ -137,6 +141,9 @@ class simulated_job {
         ++losses_seen;
       }
     }
+    std::set<task_index> at_home;
+    for (const auto& [id, reduces] : homes_)
+      for (const auto reduce : reduces) REQUIRE(at_home.insert(reduce).second);
     if (!sync) return;
     tracker_->sync_commits(now_, job_.stages);
     carry_out();
@@ -265,6 +272,7 @@ class simulated_job {
       m.incarnation = m.incarnation.next();
     } else if (dead_.empty()) {  // one at a time: with two copies nothing is lost for good
       dead_.insert(id);
+      homes_.erase(id);
       if (settings_.reduces > 0)
         std::erase_if(job_.stages[0].committed, [&](const auto& c) { return c.second.where == id; });
     } else {
@@ -304,6 +312,7 @@ class simulated_job {
   std::deque<answer> answers_;
   std::map<std::pair<stage_index, task_index>, std::vector<member_id>> blamed_;
   std::set<attempt_ref> numbers_;
+  std::map<member_id, std::set<task_index>> homes_;  ///< of reduces, as members were told
   time_ms now_ = 0;
   bool ended_ = false;
 };
