@@ -47,7 +47,9 @@ class SmallBudget(ClusterTest):
         pids = [node["pid"] for node in self.cluster.nodes().values()]
         most, resident, spilled = 0, 0, 0
         ended = False
+        end = time.monotonic() + 120
         while not ended:
+            self.assertLess(time.monotonic(), end, "the job does not end")
             most = max(most, *(slab_bytes(pid) for pid in pids))
             seen = [metrics(self.cluster, node) for node in self.cluster.nodes()]
             resident = max(resident, *(s["troupe_process_anonymous_bytes"] for s in seen))
