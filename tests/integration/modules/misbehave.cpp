@@ -35,7 +35,6 @@ struct poisoned_words : troupe::mapper<std::string_view, std::string_view, std::
         emit(std::string_view(eaten.back()).substr(0, 1), 1);
       }
     }
-    if (how == "differ") emit("attempt" + std::to_string(where->attempt()), 1);
     if (how == "first_only" && where->attempt() == 1) std::raise(SIGSEGV);
   }
 
