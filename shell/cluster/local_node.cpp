@@ -26,6 +26,12 @@ struct ready_file {
 };
 BOOST_DESCRIBE_STRUCT(ready_file, (), (address, pid, name, member_id))
 
+/// What the shell wants of DIR/identity.json, which stays when the node has left in order and ready.json is gone.
+struct identity_file {
+  std::string address;
+};
+BOOST_DESCRIBE_STRUCT(identity_file, (), (address))
+
 namespace {
 
 std::optional<ready_file> read_ready(const fs::path& directory) {
@@ -34,6 +40,15 @@ std::optional<ready_file> read_ready(const fs::path& directory) {
   auto read = api::from_text<ready_file>(*text, "ready.json");  // a half-written one is not ready yet
   if (!read) return {};
   return *read;
+}
+
+/// The address of a node that was started before and needs no options now: its settings are in DIR/node.toml, written once it has its port. Empty for others.
+std::string remembered_address(const fs::path& directory) {
+  if (!fs::exists(directory / "node.toml")) return {};
+  const auto text = paths::read_file(directory / "identity.json");
+  if (!text) return {};
+  const auto read = api::from_text<identity_file>(*text, "identity.json");
+  return read ? read->address : std::string();
 }
 
 std::vector<std::string> command_line_of(pid_t pid) {
@@ -118,7 +133,10 @@ std::vector<local_node> local_nodes(const known_cluster& cluster) {
   for (const auto& entry : fs::directory_iterator(cluster.data, failed)) {
     if (!entry.is_directory()) continue;
     local_node node{entry.path().filename().string(), entry.path(), {}, running_pid(entry.path())};
-    if (const auto ready = read_ready(entry.path())) node.address = ready->address;
+    if (const auto ready = read_ready(entry.path()))
+      node.address = ready->address;
+    else
+      node.address = remembered_address(entry.path());
     out.push_back(std::move(node));
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {

@@ -144,6 +144,17 @@ class DownAndUp(ClusterTest):
         self.cluster.shell("down", "--delete-data")
         self.assertEqual(list(self.cluster.folder.glob("data/troupe/*")), [])
 
+    def test_up_again_after_a_node_was_killed_and_the_others_went_in_order(self):
+        self.cluster = Cluster(nodes=3, slots=1)
+        self.addCleanup(self.cluster.close)
+        self.cluster.kill("node2")
+        self.cluster.shell("down")
+        self.cluster.up()  # node1, which left in order and holds the metadata, has to be started as well
+        self.assertEqual({name: node["state"] for name, node in self.cluster.nodes().items()}, {f"node{k}": "alive" for k in (1, 2, 3)})
+        self.cluster.shell("down")
+        self.cluster.shell("start", "node1")
+        self.assertEqual(self.cluster.nodes()["node1"]["state"], "alive")
+
 
 if __name__ == "__main__":
     unittest.main()
