@@ -6,7 +6,7 @@
 namespace troupe::simulation {
 
 namespace {
-constexpr sim_time patience_min = 200 * millisecond, patience_max = 900 * millisecond;
+constexpr sim_time patience_min = 40 * millisecond, patience_max = 500 * millisecond;
 }
 
 void simulation::think(client& c) {

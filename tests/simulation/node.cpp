@@ -189,6 +189,10 @@ void simulation::perform(node& n, const effect& e) {
         ++s.out_.elections;
         s.check_.elected(*n.raft, n.id);
         s.trace([&] { return s.name(n) + " leads term " + to_string(what.term); });
+        if (s.swarm_.cut_at_election && !s.healed_)
+          s.time_.after(s.random_.between(0, 5 * s.swarm_.delay_max), [&s = s, slot = n.slot] {
+            if (!s.healed_) s.isolate(slot, slot);
+          });
         if (s.swarm_.change_members_at_election && !s.healed_)
           s.time_.after(s.random_.between(0, 4 * millisecond), [&s = s] { s.change_members(); });
       }

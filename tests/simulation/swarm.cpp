@@ -87,6 +87,14 @@ void swarm::make_elections_collide(random_source& random) {
   crash_after_vote_per_mille = 100 + random.below(500);
   restart_max = random.between(5, 30) * millisecond;
   if (voters < 3) voters = 3;
+  if (random.coin()) {
+    cut_at_election = true;
+    crash_after_vote_per_mille = 0;
+    if (random.coin()) voters = 5;
+    raft.batch_entries_max = 1;
+    raft.appends_in_flight_max = 1 + random.below(2);
+    fault_duration_max = random.between(100, 300) * millisecond;
+  }
   nodes = std::max(nodes, voters);
 }
 

@@ -36,6 +36,7 @@ struct swarm {
   sim_time restart_max = 1 * second, fault_duration_max = 2 * second;
   /// A member whose vote or term has just become durable crashes and is back within milliseconds: what did it forget?
   std::uint64_t crash_after_vote_per_mille = 0;
+  bool cut_at_election = false;  ///< a new leader gets a few messages through, then it is alone: Raft's figure 8
   bool change_members_at_election = false;  ///< the first thing that a new leader is asked for
 
   // clients

@@ -14,7 +14,7 @@ enum class planted_bug : std::uint8_t {
   commit_old_term_by_count,           ///< Raft's figure 8
   stale_leader_reads,                 ///< a leader answers reads without asking whether it still leads
   read_before_own_term,               ///< a new leader answers with a commit index older than its predecessor's
-  lease_from_ack_arrival,             ///< the lease begins when the answer comes, not when the question left
+  lease_too_long,                     ///< the lease outlasts what the followers promised
   log_cut_below_commit,               ///< any append cuts what follows it, also a late one that conflicts with nothing
   prev_term_not_checked,              ///< an append fits when the index is there, whatever its term
   commit_beyond_match,                ///< a follower believes the leader's commit index before it has compared the logs
@@ -30,7 +30,7 @@ enum class planted_bug : std::uint8_t {
   proposals_not_limited,              ///< a queue without end while there is no majority
 };
 BOOST_DESCRIBE_ENUM(planted_bug, none, vote_not_persisted, vote_before_fsync, vote_without_log_check,
-                    commit_old_term_by_count, stale_leader_reads, read_before_own_term, lease_from_ack_arrival,
+                    commit_old_term_by_count, stale_leader_reads, read_before_own_term, lease_too_long,
                     log_cut_below_commit, prev_term_not_checked, commit_beyond_match, ack_before_fsync,
                     leader_counts_before_fsync, two_membership_changes, membership_change_before_own_term,
                     configuration_not_rolled_back, learner_counts, snapshot_without_last_term, old_snapshot_installed,

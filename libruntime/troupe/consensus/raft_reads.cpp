@@ -56,15 +56,8 @@ bool raft::lease_valid(time_point now) const {
   // Followers promised, when they answered, not to elect anyone for an election timeout of their clocks. The promise
   // began at the earliest when the question left here.
   const auto whole = std::chrono::duration_cast<duration>(options_.election_timeout);
-  const auto lease = whole - whole * options_.clock_drift_ppm_max / 1'000'000;
-  if (planted(planted_bug::lease_from_ack_arrival)) {
-    std::size_t fresh = 0;
-    for (const auto& id : members().voters) {
-      const auto found = peers_.find(id);
-      fresh += is_self(id) || (found != peers_.end() && now - found->second.heard < lease) ? 1 : 0;
-    }
-    return fresh >= members().majority();
-  }
+  const auto lease =
+      planted(planted_bug::lease_too_long) ? 2 * whole : whole - whole * options_.clock_drift_ppm_max / 1'000'000;
   const auto round = majority_round();
   const auto sent =
       std::find_if(round_times_.begin(), round_times_.end(), [&](const auto& t) { return t.first == round; });
