@@ -18,7 +18,8 @@ void simulation::begin(client& c) {
   if (stopping_) return;
   c.operation = ++next_operation_;
   owners_[c.operation] = c.number;
-  c.is_read = random_.per_mille(swarm_.read_per_mille);
+  // Some only read: they stay with a leader that was cut off for as long as it answers.
+  c.is_read = c.number % 3 == 1 || random_.per_mille(swarm_.read_per_mille);
   c.what = {c.operation,
             static_cast<std::uint8_t>(random_.below(3)),
             static_cast<std::uint8_t>(random_.below(8)),

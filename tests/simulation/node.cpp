@@ -224,7 +224,7 @@ void simulation::begin_write(node& n) {
     });
   bool promises = false;
   for (const auto& write : n.disk_queue) promises = promises || write.state;
-  if (promises && !healed_ && random_.per_mille(swarm_.crash_after_vote_per_mille / 2))
+  if (promises && !healed_ && random_.per_mille(swarm_.crash_after_vote_per_mille))
     time_.after(random_.between(0, takes), [this, &n, start = n.start] {
       if (n.start != start || healed_) return;
       crash(n);

@@ -65,12 +65,12 @@ swarm swarm::of(random_source& random) {
   if (random.coin()) r.uncommitted_entries_max = 16 + random.below(200);
   if (random.coin()) r.reads_waiting_max = 8 + random.below(50);
   r.held_messages_max = 16 + random.below(1000);
-  if (random.coin()) r.snapshot_chunk_bytes = 64 + random.below(4000);
+  if (random.coin()) r.snapshot_chunk_bytes = 2000 + random.below(6000);
   r.entries_kept_behind_snapshot = random.below(random.coin() ? 4 : 60);
   r.learner_lag_max = 4 + random.below(60);
   const auto kind = random.below(10);
-  if (kind < 2) s.make_elections_collide(random);
-  if (kind == 2 || kind == 3) s.make_a_storm_of_changes(random);
+  if (kind < 3) s.make_elections_collide(random);
+  if (kind == 3 || kind == 4) s.make_a_storm_of_changes(random);
   return s;
 }
 
