@@ -44,9 +44,18 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    def status(self):
-        _, how = os.waitpid(self.pid, 0)
-        return os.waitstatus_to_exitcode(how)
+    def status(self, timeout=30):
+        """Its exit status once it has ended by itself."""
+        end = time.monotonic() + timeout
+        while True:
+            pid, how = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(how)
+            if time.monotonic() > end:
+                os.kill(self.pid, 9)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"the shell did not end; there was {self.seen!r}")
+            time.sleep(0.01)
 
 
 class Interactive(ShellTest):
@@ -111,6 +120,7 @@ class Interactive(ShellTest):
         t.expect("\n> ")
         t.type("put' json\n")
         t.expect("no setting")
+        t.expect("> ")  # what is typed before the editor has its terminal back is lost
         t.type("\x04")
         t.status()
 
@@ -142,6 +152,7 @@ class Interactive(ShellTest):
         t.type("kill node\t")
         t.expect("node1 +node2")
         t.type("\x03")
+        t.expect(r"\^C")
         t.expect("> ")
         t.type("\x04")
         t.status()

@@ -317,6 +317,32 @@ void gate::set_admission(std::function<std::optional<refusal_code>(const peer&)>
   state_->admission = std::move(f);
 }
 
+namespace {
+
+/// Below the kernel's range for outgoing connections (32768 and up): a port that is remembered over a restart must not serve as somebody's source port meanwhile.
+constexpr std::uint16_t chosen_port_min = 20000;
+constexpr std::uint16_t chosen_port_max = 32000;
+constexpr int choices_max = 64;
+
+boost::system::error_code bind_to(tcp::acceptor& acceptor, const tcp::endpoint& to) {
+  boost::system::error_code failure;
+  if (to.port() != 0) {
+    acceptor.bind(to, failure);
+    return failure;
+  }
+  for (int i = 0; i < choices_max; ++i) {
+    std::uint16_t random = 0;
+    fill_random(&random, sizeof random);
+    const auto port = static_cast<std::uint16_t>(chosen_port_min + random % (chosen_port_max - chosen_port_min));
+    acceptor.bind(tcp::endpoint(to.address(), port), failure);
+    if (!failure) return failure;
+  }
+  acceptor.bind(to, failure);  // a machine that is so full gets what the kernel has
+  return failure;
+}
+
+}  // namespace
+
 result<void> gate::start() {
   const auto& to = state_->options.listen;
   const auto failed = [&](const std::string& why) {
@@ -337,7 +363,7 @@ result<void> gate::start() {
     return failed(failure.message());
   }
   state_->acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
-  if (!failure) state_->acceptor.bind(to, failure);
+  if (!failure) failure = bind_to(state_->acceptor, to);
   if (!failure) state_->acceptor.listen(state_->options.backlog, failure);
   if (failure) return failed(failure.message());
   {
