@@ -2,6 +2,8 @@
 
 #include <actors/supervision/reduce_prefetch.hpp>
 #include <algorithm>
+#include <atomic>
+#include <future>
 
 using namespace troupe;
 using namespace troupe::actors;
@@ -291,16 +293,19 @@ TEST_CASE("A node that dies while maps run takes its reduces' homes along, and t
 
 TEST_CASE("Data with fewer copies than were asked for is told of") {
   fake_cluster cluster(1, 2, 2);  // the corpus asked for two copies and got one
+  const auto is_it = [](const telemetry::event& e) {
+    return e.kind == "copies_missing" &&
+           e.text.find("dataset counts has fewer copies than the 2 that were asked for") == 0;
+  };
+  std::promise<void> heard;
+  auto told = heard.get_future();
+  std::atomic<bool> once{false};
+  const auto end_observation = cluster.nodes[0].journal->observe([&](const telemetry::event& e) {
+    if (is_it(e) && !once.exchange(true)) heard.set_value();
+  });
   const auto made = cluster.submit("count", "counts");
   REQUIRE(made);
   REQUIRE(cluster.wait_end(made->job).state == metadata::job_state::succeeded);
-  const auto told = [&] {
-    const auto events = cluster.nodes[0].journal->after(0, 10'000);
-    return std::any_of(events.begin(), events.end(), [](const auto& e) {
-      return e.kind == "copies_missing" &&
-             e.text.find("dataset counts has fewer copies than the 2 that were asked for") == 0;
-    });
-  };
-  for (int i = 0; i < 2'000 && !told(); ++i) std::this_thread::sleep_for(5ms);  // journals have no way to wait
-  CHECK(told());
+  CHECK(told.wait_for(10s) == std::future_status::ready);
+  end_observation();
 }
