@@ -17,38 +17,43 @@ struct metadata_limits {
   std::chrono::milliseconds heartbeat_interval = limits::heartbeat_interval;
   std::chrono::milliseconds suspect_after{500};
   std::chrono::milliseconds lease = limits::lease_time;
-  std::chrono::milliseconds tick{20};           ///< deadlines and verdicts are looked at this often
-  std::chrono::milliseconds probe_interval{20};  ///< between dials of a member whose connection ended: is its port still served?
+  std::chrono::milliseconds tick{20};  ///< deadlines and verdicts are looked at this often
+  std::chrono::milliseconds probe_interval{
+      20};  ///< between dials of a member whose connection ended: is its port still served?
   std::chrono::milliseconds dial_time_max{1000};
-  std::chrono::milliseconds redial_min{20};     ///< backoff, doubling
-  std::chrono::milliseconds redial_max{500};    ///< below the lease, so that a returning holder finds its members in time
+  std::chrono::milliseconds redial_min{20};   ///< backoff, doubling
+  std::chrono::milliseconds redial_max{500};  ///< below the lease, so that a returning holder finds its members in time
   std::chrono::milliseconds write_time_max{5000};  ///< for a peer to take up a frame
 
-  std::size_t requests_max = 20'000;            ///< under way on one node; then `resource_exhausted`
-  std::size_t request_bytes_max = 64 << 20;     ///< of them together
-  std::size_t command_bytes_max = 1 << 20;      ///< of one: it travels in one frame
-  std::size_t group_entries_max = 4'096;        ///< that share a sync
+  std::size_t requests_max = 20'000;         ///< under way on one node; then `resource_exhausted`
+  std::size_t request_bytes_max = 64 << 20;  ///< of them together
+  std::size_t command_bytes_max = 1 << 20;   ///< of one: it travels in one frame
+  std::size_t group_entries_max = 4'096;     ///< that share a sync
   std::size_t group_bytes_max = 4 << 20;
-  std::size_t recent_entries_max = 16'384;      ///< kept in memory for followers that reconnect; who lags more gets a snapshot
+  std::size_t recent_entries_max =
+      16'384;  ///< kept in memory for followers that reconnect; who lags more gets a snapshot
   std::size_t recent_bytes_max = 32 << 20;
-  std::uint64_t snapshot_entries = 50'000;      ///< a restart replays no more
+  std::uint64_t snapshot_entries = 50'000;  ///< a restart replays no more
   std::uint64_t snapshot_log_bytes = 32 << 20;
   std::size_t snapshot_bytes_max = std::size_t{1} << 30;  ///< what a follower takes in
   std::size_t followers_max = limits::members_max;
 };
 
 struct metadata_options {
-  /// This node's directory has (or begins) the log. True for the node that made the cluster, false for everyone who joined it.
+  /// This node's directory has (or begins) the log. True for the node that made the cluster, false for everyone who
+  /// joined it.
   bool bootstrap = false;
-  std::string log_directory;   ///< raft/; only for bootstrap
-  transport::identity self;    ///< cluster may be nil for a node that has not joined yet
-  metadata::member who;        ///< what register_member says; id and incarnation are those of `self`; name empty: the cluster gives one
-  std::vector<std::string> seeds;  ///< addresses of members, for a follower
+  std::string log_directory;  ///< raft/; only for bootstrap
+  transport::identity self;   ///< cluster may be nil for a node that has not joined yet
+  metadata::member
+      who;  ///< what register_member says; id and incarnation are those of `self`; name empty: the cluster gives one
+  std::vector<std::string> seeds;                     ///< addresses of members, for a follower
   std::optional<boost::asio::ip::address> dial_from;  ///< outgoing connections leave from here
   metadata_limits limits;
   storage::file_operations* files = &storage::file_operations::system();  ///< tests hand in a disk that fails
-  /// This incarnation is no longer a member: it was found dead, left, or another start of the same directory is known. Called once, on the metadata thread. The
-  /// node must end its workers and start anew with a higher incarnation. May be empty.
+  /// This incarnation is no longer a member: it was found dead, left, or another start of the same directory is known.
+  /// Called once, on the metadata thread. The node must end its workers and start anew with a higher incarnation. May
+  /// be empty.
   std::function<void(std::string reason)> fenced;
 };
 

@@ -1,5 +1,6 @@
 #include <actors/cluster/basp_bridge.hpp>
 #include <actors/cluster/node_links.hpp>
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
@@ -7,7 +8,6 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
-#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>
@@ -31,8 +31,8 @@ using tickets = std::vector<std::shared_ptr<void>>;
 struct peer_link {
   member_id member;
   troupe::incarnation incarnation;
-  tickets kept;                  ///< the gate's registration, for an accepted link
-  std::function<void()> ended;   ///< for a dialled one
+  tickets kept;                 ///< the gate's registration, for an accepted link
+  std::function<void()> ended;  ///< for a dialled one
 };
 
 }  // namespace
@@ -44,8 +44,8 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
   caf::actor link_actor;
   std::function<void()> unobserve;
   std::mutex mutex;
-  std::set<member_id> dialling;                 ///< a coroutine of ours looks after this member
-  std::map<member_id, tickets> accepted;        ///< connections whose hello has not come yet
+  std::set<member_id> dialling;           ///< a coroutine of ours looks after this member
+  std::map<member_id, tickets> accepted;  ///< connections whose hello has not come yet
   bool stopped = false;
 
   struct target {
@@ -78,7 +78,8 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
       if (stopped || !dialling.insert(id).second) return;
     }
     auto self = shared_from_this();
-    boost::asio::co_spawn(boost::asio::make_strand(parts.io), [self, id]() { return self->look_after(id); }, boost::asio::detached);
+    boost::asio::co_spawn(
+        boost::asio::make_strand(parts.io), [self, id]() { return self->look_after(id); }, boost::asio::detached);
   }
 
   /// Dials the member, stays while the link lives, dials again; ends when nobody wants the link any more.
@@ -99,7 +100,8 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
         pause = pause_min;
         said.clear();
       } else {
-        if (ended.error().message() != said) parts.log.info("links", "no link to " + to->address + " yet: " + ended.error().message());
+        if (ended.error().message() != said)
+          parts.log.info("links", "no link to " + to->address + " yet: " + ended.error().message());
         said = ended.error().message();
       }
       co_await transport::sleep_until(transport::after(pause));
@@ -125,7 +127,10 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
     auto released = stream->release_fd();
     if (!released) co_return released.error();
     const auto other = co_await transport::await_result<caf::actor>(
-        [&](auto then) { parts.bridge.connect(released->fd, std::chrono::duration_cast<std::chrono::milliseconds>(hello_time_max), std::move(then)); },
+        [&](auto then) {
+          parts.bridge.connect(released->fd, std::chrono::duration_cast<std::chrono::milliseconds>(hello_time_max),
+                               std::move(then));
+        },
         transport::after(hello_time_max + 1s));
     if (!other) co_return other.error();
     auto ended = std::make_shared<transport::notifier>();
@@ -142,8 +147,10 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
   }
 
   /// Dialling side: says who we are and learns the other's gateway.
-  void greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then, std::function<void()> ended);
-  void arrived(caf::event_based_actor* self, const message::link_hello& from, const caf::actor& gateway, std::function<void()> ended);
+  void greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then,
+             std::function<void()> ended);
+  void arrived(caf::event_based_actor* self, const message::link_hello& from, const caf::actor& gateway,
+               std::function<void()> ended);
 };
 
 namespace {
@@ -172,7 +179,8 @@ void add_link_messages(caf::actor_system_config& config) {
 node_links::node_links(node_links_parts parts) : impl_(std::make_shared<impl>(std::move(parts))) {}
 node_links::~node_links() { stop(); }
 
-void node_links::impl::arrived(caf::event_based_actor* self, const message::link_hello& from, const caf::actor& gateway, std::function<void()> ended) {
+void node_links::impl::arrived(caf::event_based_actor* self, const message::link_hello& from, const caf::actor& gateway,
+                               std::function<void()> ended) {
   auto& links = static_cast<caf::stateful_actor<link_state>*>(self)->state.links;
   peer_link link{from.member, from.incarnation, {}, std::move(ended)};
   {
@@ -187,17 +195,22 @@ void node_links::impl::arrived(caf::event_based_actor* self, const message::link
   parts.connected(from.member, from.incarnation, gateway);
 }
 
-void node_links::impl::greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then, std::function<void()> ended) {
+void node_links::impl::greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then,
+                             std::function<void()> ended) {
   auto me = shared_from_this();
   auto work = std::make_shared<task>([me, other, expected, then, ended](caf::event_based_actor* self) {
-    self->request(other, hello_time_max, message::link_hello{me->parts.self.member, me->parts.self.incarnation}, me->parts.gateway)
+    self->request(other, hello_time_max, message::link_hello{me->parts.self.member, me->parts.self.incarnation},
+                  me->parts.gateway)
         .then(
             [me, self, expected, then, ended](const message::link_hello& from, const caf::actor& gateway) {
-              if (from.member != expected) return then(error{errc::failed_precondition, "the other side of the link says it is another member"});
+              if (from.member != expected)
+                return then(error{errc::failed_precondition, "the other side of the link says it is another member"});
               me->arrived(self, from, gateway, ended);
               then(ok());
             },
-            [then](const caf::error& e) { then(error{errc::unavailable, "no greeting on the link: " + caf::to_string(e)}); });
+            [then](const caf::error& e) {
+              then(error{errc::unavailable, "no greeting on the link: " + caf::to_string(e)});
+            });
   });
   caf::anon_send(link_actor, std::move(work));
 }
@@ -216,7 +229,8 @@ void node_links::start() {
       if (link.ended) link.ended();
     });
     return {
-        [me, self](const message::link_hello& from, const caf::actor& gateway) -> caf::result<message::link_hello, caf::actor> {
+        [me, self](const message::link_hello& from,
+                   const caf::actor& gateway) -> caf::result<message::link_hello, caf::actor> {
           me->arrived(self, from, gateway, {});
           return {message::link_hello{me->parts.self.member, me->parts.self.incarnation}, me->parts.gateway};
         },
@@ -224,8 +238,10 @@ void node_links::start() {
     };
   });
   std::weak_ptr<impl> weak = me;
-  me->unobserve = me->parts.metadata.observe([weak](log_index, const metadata::command& c, const result<metadata::response>&, const metadata::state&) {
-    if (!std::holds_alternative<metadata::register_member>(c) && !std::holds_alternative<metadata::set_member_state>(c)) return;
+  me->unobserve = me->parts.metadata.observe([weak](log_index, const metadata::command& c,
+                                                    const result<metadata::response>&, const metadata::state&) {
+    if (!std::holds_alternative<metadata::register_member>(c) && !std::holds_alternative<metadata::set_member_state>(c))
+      return;
     // The observer runs under the metadata thread's lock; looking again happens elsewhere.
     if (auto self = weak.lock()) boost::asio::post(self->parts.io, [self] { self->look(); });
   });
@@ -234,7 +250,8 @@ void node_links::start() {
 
 void node_links::accept(transport::connection stream) {
   auto released = stream.release_fd();
-  if (!released) return impl_->parts.log.warning("links", "a connection could not be handed to CAF: " + released.error().message());
+  if (!released)
+    return impl_->parts.log.warning("links", "a connection could not be handed to CAF: " + released.error().message());
   const auto member = released->peer.member;
   {
     const std::lock_guard lock(impl_->mutex);

@@ -48,8 +48,9 @@ struct node_links_parts {
   std::function<void(member_id)> lost;
 };
 
-/// Keeps one CAF connection to every other member that metadata calls alive or suspect. Of a pair the one with the smaller id dials, so that the two never
-/// cross; it dials again, with a growing pause, for as long as metadata wants the link. Owned by the daemon; thread-safe.
+/// Keeps one CAF connection to every other member that metadata calls alive or suspect. Of a pair the one with the
+/// smaller id dials, so that the two never cross; it dials again, with a growing pause, for as long as metadata wants
+/// the link. Owned by the daemon; thread-safe.
 class node_links {
  public:
   explicit node_links(node_links_parts parts);

@@ -11,10 +11,11 @@ namespace {
 
 constexpr std::uint64_t block_bytes_max = limits::record_bytes_max + limits::chunk_bytes_max;
 
-/// The exchange on one connection. `answered`: the peer said something, so trying again on a fresh connection would be a second request. `complete`: the connection is
-/// ready for another.
-asio::awaitable<answer> exchange(context_ptr c, transport::framed& stream, frame_type type, const bytes& request, block_sink& sink, steady_time deadline,
-                                 std::string peer_name, bool& answered, bool& complete) {
+/// The exchange on one connection. `answered`: the peer said something, so trying again on a fresh connection would be
+/// a second request. `complete`: the connection is ready for another.
+asio::awaitable<answer> exchange(context_ptr c, transport::framed& stream, frame_type type, const bytes& request,
+                                 block_sink& sink, steady_time deadline, std::string peer_name, bool& answered,
+                                 bool& complete) {
   const auto stall = [&] { return std::min(deadline, c->stall_deadline()); };
   const auto failed = [&](const error& e) {
     // Closed from this side: the peer is known to be dead, unless we are the ones who stop.
@@ -32,7 +33,8 @@ asio::awaitable<answer> exchange(context_ptr c, transport::framed& stream, frame
       auto head = co_await read_head<block_head>(stream, *header, stall());
       if (!head) co_return failed(head.error());
       const auto here = header->length - block_head::wire_bytes;
-      if (head->size > block_bytes_max || here > head->size) co_return failed(error{errc::corrupted, "a block claims " + std::to_string(head->size) + " bytes"});
+      if (head->size > block_bytes_max || here > head->size)
+        co_return failed(error{errc::corrupted, "a block claims " + std::to_string(head->size) + " bytes"});
       auto room = co_await sink.open(*head);
       if (!room) co_return answer{room.error(), false};
       auto filled = co_await read_pieces(stream, here, *room, deadline, c->options.stall_time_max);
@@ -47,7 +49,8 @@ asio::awaitable<answer> exchange(context_ptr c, transport::framed& stream, frame
     complete = got == frame_type::end || got == frame_type::failure;
     if (got == frame_type::end) co_return answer{ok(), true};
     if (got == frame_type::failure) co_return answer{decode_failure(*rest, peer_name), true};
-    co_return failed(error{errc::corrupted, "frame of type " + std::to_string(header->type) + " where a block should be"});
+    co_return failed(
+        error{errc::corrupted, "frame of type " + std::to_string(header->type) + " where a block should be"});
   }
 }
 
@@ -62,13 +65,14 @@ asio::awaitable<result<bytes>> read_rest(transport::framed& stream, std::size_t 
   co_return std::move(out);
 }
 
-asio::awaitable<result<void>> read_pieces(transport::framed& stream, std::size_t here, std::span<char> room, steady_time deadline,
-                                          std::chrono::milliseconds stall_time_max) {
+asio::awaitable<result<void>> read_pieces(transport::framed& stream, std::size_t here, std::span<char> room,
+                                          steady_time deadline, std::chrono::milliseconds stall_time_max) {
   std::size_t at = 0;
   for (;;) {
     if (here > room.size() - at) co_return error{errc::corrupted, "more bytes than were announced"};
     if (here != 0) {
-      auto got = co_await stream.read_payload(room.subspan(at, here), std::min(deadline, transport::after(stall_time_max)));
+      auto got =
+          co_await stream.read_payload(room.subspan(at, here), std::min(deadline, transport::after(stall_time_max)));
       if (!got) co_return got.error();
     }
     at += here;
@@ -81,12 +85,14 @@ asio::awaitable<result<void>> read_pieces(transport::framed& stream, std::size_t
   }
 }
 
-asio::awaitable<result<void>> write_pieces(transport::framed& stream, frame_type type, bytes head, bytes_view data, steady_time deadline) {
+asio::awaitable<result<void>> write_pieces(transport::framed& stream, frame_type type, bytes head, bytes_view data,
+                                           steady_time deadline) {
   bytes_view pieces[2] = {head, data.substr(0, piece_bytes_max)};
   auto sent = co_await stream.write(static_cast<std::uint16_t>(type), 0, std::span<const bytes_view>(pieces), deadline);
   if (!sent) co_return sent.error();
   for (std::size_t at = piece_bytes_max; at < data.size(); at += piece_bytes_max) {
-    sent = co_await stream.write(static_cast<std::uint16_t>(frame_type::more), 0, data.substr(at, piece_bytes_max), deadline);
+    sent = co_await stream.write(static_cast<std::uint16_t>(frame_type::more), 0, data.substr(at, piece_bytes_max),
+                                 deadline);
     if (!sent) co_return sent.error();
   }
   co_return ok();
@@ -99,13 +105,15 @@ error decode_failure(bytes_view payload, const std::string& peer_name) {
   return error{known ? decoded->code : errc::internal, peer_name + ": " + decoded->message};
 }
 
-asio::awaitable<answer> ask(context_ptr c, member_id whom, frame_type type, bytes request, block_sink& sink, steady_time deadline) {
+asio::awaitable<answer> ask(context_ptr c, member_id whom, frame_type type, bytes request, block_sink& sink,
+                            steady_time deadline) {
   for (bool fresh = false;; fresh = true) {
     auto lease = co_await c->peers.get(whom, peer_pool::purpose::request, deadline, fresh);
     if (!lease) co_return answer{lease.error(), false};
     bool answered = false;
     bool complete = false;
-    auto came = co_await exchange(c, lease->stream(), type, request, sink, deadline, c->name_of(whom), answered, complete);
+    auto came =
+        co_await exchange(c, lease->stream(), type, request, sink, deadline, c->name_of(whom), answered, complete);
     if (complete) std::move(*lease).give_back();
     if (came.outcome || answered || !lease->reused()) co_return came;
   }
@@ -131,7 +139,8 @@ asio::awaitable<result<std::span<char>>> store_sink::open(const block_head& head
   auto buffer = co_await std::move(buffer_pending);
   if (!buffer) {
     if (buffer.error().code() == errc::deadline_exceeded)
-      co_return error{errc::resource_exhausted, "no memory for received blocks came free in time; give this node a larger budget"};
+      co_return error{errc::resource_exhausted,
+                      "no memory for received blocks came free in time; give this node a larger budget"};
     co_return buffer.error();
   }
   buffer_ = std::move(*buffer);
@@ -153,7 +162,8 @@ std::vector<dataflow::block_ref> store_sink::take() { return std::exchange(block
 
 asio::awaitable<result<std::span<char>>> memory_sink::open(const block_head& head) {
   data.resize(kept_);
-  if (head.size > bytes_max_ - std::min(bytes_max_, kept_)) co_return error{errc::resource_exhausted, "the answer is longer than was asked for"};
+  if (head.size > bytes_max_ - std::min(bytes_max_, kept_))
+    co_return error{errc::resource_exhausted, "the answer is longer than was asked for"};
   data.resize(kept_ + static_cast<std::size_t>(head.size));
   co_return std::span<char>(data.data() + kept_, static_cast<std::size_t>(head.size));
 }

@@ -7,8 +7,9 @@
 #include <troupe/dataflow/attempt.hpp>
 #include <troupe/format/segment.hpp>
 
-/// The frames of protocol `block`; doc/formats/block_protocol.md draws the exchanges. A connection carries one request at a time; requests are codec bytes of the structs
-/// below. Every request is answered by what it asks for, or by `failure`; after either the connection is ready for the next.
+/// The frames of protocol `block`; doc/formats/block_protocol.md draws the exchanges. A connection carries one request
+/// at a time; requests are codec bytes of the structs below. Every request is answered by what it asks for, or by
+/// `failure`; after either the connection is ready for the next.
 ///
 ///   get_map_output, get_range  →  block, more…, block, more…, end
 ///   get_module                 →  block, more…, end
@@ -28,18 +29,19 @@ enum class frame_type : std::uint16_t {
   get_raw,
   pull_segment,
   open_segment,
-  append,    ///< append_head, then the payload's beginning
-  seal,      ///< empty
-  block,     ///< block_head, then the block's beginning
-  more,      ///< what did not fit into the frame before
-  raw,       ///< bytes of a batches region
-  end,       ///< empty
+  append,  ///< append_head, then the payload's beginning
+  seal,    ///< empty
+  block,   ///< block_head, then the block's beginning
+  more,    ///< what did not fit into the frame before
+  raw,     ///< bytes of a batches region
+  end,     ///< empty
   opened,
   appended,  ///< empty: one for each append
   sealed,    ///< codec bytes of segment_summary
 };
 
-/// Room for a head and a chunk: what goes into one frame at most, so that a chunk of limits::chunk_bytes_max is one frame.
+/// Room for a head and a chunk: what goes into one frame at most, so that a chunk of limits::chunk_bytes_max is one
+/// frame.
 inline constexpr std::size_t piece_bytes_max = limits::chunk_bytes_max;
 
 struct failure {
@@ -87,7 +89,8 @@ struct open_segment {
   std::int64_t created_at_unix_ms = 0;
   std::uint64_t expected_bytes = 0;  ///< reserved on the disk, so that a full one shows early; 0: nothing is
 };
-BOOST_DESCRIBE_STRUCT(open_segment, (), (segment, dataset, partition, format, schema, created_at_unix_ms, expected_bytes))
+BOOST_DESCRIBE_STRUCT(open_segment, (),
+                      (segment, dataset, partition, format, schema, created_at_unix_ms, expected_bytes))
 
 /// Make a copy of a sealed segment by reading it from another member.
 struct pull_segment {

@@ -17,7 +17,9 @@ void block_server::accept(transport::connection incoming) {
   auto shared = std::make_shared<transport::connection>(std::move(*moved));
   asio::post(context_->io, [self = shared_from_this(), shared] {
     if (self->closed_ || self->closers_.size() >= connections_max) return;
-    asio::co_spawn(self->context_->io, [self, shared]() -> asio::awaitable<void> { co_await self->session(std::move(*shared)); }, asio::detached);
+    asio::co_spawn(
+        self->context_->io, [self, shared]() -> asio::awaitable<void> { co_await self->session(std::move(*shared)); },
+        asio::detached);
   });
 }
 
@@ -53,7 +55,8 @@ asio::awaitable<void> block_server::session(transport::connection incoming) {
 
 asio::awaitable<outcome> block_server::handle(stream& s, frame_type type, bytes payload) {
   const auto misfit = [&](const error& e) {
-    context_->parts.log.warning("data", "a request from " + context_->name_of(s.peer().member) + " makes no sense: " + e.message());
+    context_->parts.log.warning(
+        "data", "a request from " + context_->name_of(s.peer().member) + " makes no sense: " + e.message());
     return outcome{};
   };
   switch (type) {
@@ -88,7 +91,8 @@ asio::awaitable<outcome> block_server::handle(stream& s, frame_type type, bytes 
       co_return co_await receive_segment(s, *request);
     }
     default:
-      co_return misfit(error{errc::corrupted, "frame of type " + std::to_string(static_cast<int>(type)) + " is not a request"});
+      co_return misfit(
+          error{errc::corrupted, "frame of type " + std::to_string(static_cast<int>(type)) + " is not a request"});
   }
 }
 
@@ -141,7 +145,8 @@ asio::awaitable<outcome> block_server::send_map_output(stream& s, get_map_output
 
 asio::awaitable<outcome> block_server::send_range(stream& s, get_range request) {
   auto& store = context_->parts.segments;
-  auto opened_pending = context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened_pending =
+      context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
   auto opened = co_await std::move(opened_pending);
   if (!opened) co_return outcome(opened.error());
   auto reader = *opened;
@@ -149,7 +154,8 @@ asio::awaitable<outcome> block_server::send_range(stream& s, get_range request) 
   const auto block_bytes = std::clamp<std::size_t>(request.block_bytes, 1, limits::chunk_bytes_max);
   std::uint64_t given = 0;
   for (auto at = request.from; at < to && (request.bytes_max == 0 || given < request.bytes_max);) {
-    auto read_pending = context_->disk.run([reader, at, to, block_bytes] { return read_group(*reader, at, to, block_bytes); });
+    auto read_pending =
+        context_->disk.run([reader, at, to, block_bytes] { return read_group(*reader, at, to, block_bytes); });
     auto read = co_await std::move(read_pending);
     if (!read) co_return outcome(read.error());
     at = read->next;
@@ -187,7 +193,8 @@ asio::awaitable<outcome> block_server::send_module(stream& s, get_module request
 
 asio::awaitable<outcome> block_server::send_raw(stream& s, get_raw request) {
   auto& store = context_->parts.segments;
-  auto opened_pending = context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+  auto opened_pending =
+      context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
   auto opened = co_await std::move(opened_pending);
   if (!opened) co_return outcome(opened.error());
   auto reader = *opened;
@@ -221,7 +228,9 @@ asio::awaitable<result<void>> block_server::check_owner(segment_id segment, data
   auto caught_up = co_await context_->barrier(std::chrono::seconds(5));
   if (!caught_up) co_return caught_up.error();
   if (fits()) co_return ok();
-  co_return error{errc::failed_precondition, "segment " + to_string(segment) + " is not of a dataset that is being written: it was aborted or has ended"};
+  co_return error{
+      errc::failed_precondition,
+      "segment " + to_string(segment) + " is not of a dataset that is being written: it was aborted or has ended"};
 }
 
 }  // namespace troupe::data

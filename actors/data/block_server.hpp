@@ -5,8 +5,8 @@
 
 namespace troupe::data {
 
-/// The answering side of the block protocol: one coroutine per connection, on the I/O thread. Peers are believed to be members (the handshake showed it), not to be free of bugs:
-/// sizes and ids are checked.
+/// The answering side of the block protocol: one coroutine per connection, on the I/O thread. Peers are believed to be
+/// members (the handshake showed it), not to be free of bugs: sizes and ids are checked.
 class block_server : public std::enable_shared_from_this<block_server> {
  public:
   static constexpr std::size_t connections_max = 1024;
@@ -25,7 +25,8 @@ class block_server : public std::enable_shared_from_this<block_server> {
   boost::asio::awaitable<void> session(transport::connection incoming);
   /// An error of the outcome goes to the peer as a failure; nothing, when the connection is of no more use.
   boost::asio::awaitable<std::optional<result<void>>> handle(stream& s, block_protocol::frame_type type, bytes payload);
-  boost::asio::awaitable<std::optional<result<void>>> send_map_output(stream& s, block_protocol::get_map_output request);
+  boost::asio::awaitable<std::optional<result<void>>> send_map_output(stream& s,
+                                                                      block_protocol::get_map_output request);
   boost::asio::awaitable<std::optional<result<void>>> send_range(stream& s, block_protocol::get_range request);
   boost::asio::awaitable<std::optional<result<void>>> send_module(stream& s, block_protocol::get_module request);
   boost::asio::awaitable<std::optional<result<void>>> send_raw(stream& s, block_protocol::get_raw request);

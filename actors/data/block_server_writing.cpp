@@ -16,7 +16,8 @@ asio::awaitable<outcome> block_server::receive_segment(stream& s, open_segment r
   if (!sent) co_return outcome{};
   bytes payload;
   for (;;) {
-    // The writer decides how long it is silent between two batches (a job may compute long); its death closes the connection.
+    // The writer decides how long it is silent between two batches (a job may compute long); its death closes the
+    // connection.
     auto header = co_await s.read_header(transport::steady_time::max());
     if (!header) co_return outcome{};
     const auto type = static_cast<frame_type>(header->type);
@@ -25,13 +26,15 @@ asio::awaitable<outcome> block_server::receive_segment(stream& s, open_segment r
     auto head = co_await read_head<append_head>(s, *header, context_->stall_deadline());
     if (!head || head->size > format::batch_payload_bytes_max) co_return outcome{};
     payload.resize(static_cast<std::size_t>(head->size));
-    auto filled = co_await read_pieces(s, header->length - append_head::wire_bytes, std::span<char>(payload.data(), payload.size()),
-                                       context_->request_deadline(), context_->options.stall_time_max);
+    auto filled = co_await read_pieces(s, header->length - append_head::wire_bytes,
+                                       std::span<char>(payload.data(), payload.size()), context_->request_deadline(),
+                                       context_->options.stall_time_max);
     if (!filled) co_return outcome{};
     context_->count.bytes_received.add(payload.size());
     auto appended = co_await (*hosted)->append(payload, head->records, head->append_time_unix_ms);
     if (!appended) {
-      // The writer is in the middle of sending more. Closing now would reset the connection and lose the reason: let it close.
+      // The writer is in the middle of sending more. Closing now would reset the connection and lose the reason: let it
+      // close.
       failure told;
       told.code = appended.error().code();
       told.message = appended.error().message();

@@ -13,7 +13,8 @@ constexpr std::size_t damage_remembered_max = 100'000;
 }  // namespace
 
 std::int64_t unix_ms_now() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 context::context(boost::asio::io_context& on, data_plane_parts p, data_plane_options o)
@@ -31,18 +32,26 @@ context::context(boost::asio::io_context& on, data_plane_parts p, data_plane_opt
              [this](member_id id) -> result<peer_pool::contact> {
                return parts.metadata.read([&](const metadata::state& s) -> result<peer_pool::contact> {
                  const auto* found = s.find_member(id);
-                 if (found == nullptr) return error{errc::unavailable, "member " + id.value.short_string() + " is not known here"};
+                 if (found == nullptr)
+                   return error{errc::unavailable, "member " + id.value.short_string() + " is not known here"};
                  if (found->state == metadata::member_state::dead || found->state == metadata::member_state::left)
-                   return error{errc::unavailable, found->name + " is " + (found->state == metadata::member_state::dead ? "dead" : "gone")};
+                   return error{
+                       errc::unavailable,
+                       found->name + " is " + (found->state == metadata::member_state::dead ? "dead" : "gone")};
                  return peer_pool::contact{found->name, found->address};
                });
              }}),
-      count{parts.metrics.get_counter("troupe_data_sent_bytes_total", "Payload bytes of blocks and segments sent to other members"),
-            parts.metrics.get_counter("troupe_data_received_bytes_total", "Payload bytes of blocks and segments received from other members"),
-            parts.metrics.get_counter("troupe_data_damaged_copies_total", "Copies of segments found damaged or missing"),
-            parts.metrics.get_counter("troupe_data_replicas_lost_total", "Replicas that fell out while a segment was written"),
-            parts.metrics.get_counter("troupe_data_files_collected_total", "Files removed because metadata does not need them"),
-            parts.metrics.get_counter("troupe_data_imported_bytes_total", "Bytes taken by imports")},
+      count{
+          parts.metrics.get_counter("troupe_data_sent_bytes_total",
+                                    "Payload bytes of blocks and segments sent to other members"),
+          parts.metrics.get_counter("troupe_data_received_bytes_total",
+                                    "Payload bytes of blocks and segments received from other members"),
+          parts.metrics.get_counter("troupe_data_damaged_copies_total", "Copies of segments found damaged or missing"),
+          parts.metrics.get_counter("troupe_data_replicas_lost_total",
+                                    "Replicas that fell out while a segment was written"),
+          parts.metrics.get_counter("troupe_data_files_collected_total",
+                                    "Files removed because metadata does not need them"),
+          parts.metrics.get_counter("troupe_data_imported_bytes_total", "Bytes taken by imports")},
       identity_(parts.self),
       address_(parts.address) {}
 
@@ -84,7 +93,8 @@ std::vector<context::place> context::alive_members() const {
   return places;
 }
 
-boost::asio::awaitable<result<metadata::response>> context::propose(metadata::command what, std::chrono::milliseconds time_max) {
+boost::asio::awaitable<result<metadata::response>> context::propose(metadata::command what,
+                                                                    std::chrono::milliseconds time_max) {
   const auto id = request_id::random();
   const auto ms = static_cast<std::uint32_t>(time_max.count());
   auto& service = parts.metadata;
@@ -98,8 +108,9 @@ boost::asio::awaitable<result<metadata::response>> context::propose(metadata::co
 boost::asio::awaitable<result<void>> context::barrier(std::chrono::milliseconds time_max) {
   const auto ms = static_cast<std::uint32_t>(time_max.count());
   auto& service = parts.metadata;
-  auto pending = transport::await_result<void>([&](std::function<void(result<void>)> then) { service.barrier(ms, std::move(then)); },
-                                                   transport::after(time_max + std::chrono::seconds(2)));
+  auto pending = transport::await_result<void>(
+      [&](std::function<void(result<void>)> then) { service.barrier(ms, std::move(then)); },
+      transport::after(time_max + std::chrono::seconds(2)));
   co_return co_await std::move(pending);
 }
 
@@ -111,11 +122,14 @@ void context::report_damage(dataset_id dataset, segment_id segment, member_id ho
   }
   count.damaged_copies.add();
   const auto name = name_of(holder);
-  const auto text = "the copy of segment " + to_string(segment) + " of " + describe(dataset) + " on " + name + " can't be read: " + why;
+  const auto text = "the copy of segment " + to_string(segment) + " of " + describe(dataset) + " on " + name +
+                    " can't be read: " + why;
   parts.log.warning("data", text);
-  parts.journal.append("copy_damaged", name, text, {{"segment", to_string(segment)}, {"dataset", to_string(dataset)}, {"reason", why}});
+  parts.journal.append("copy_damaged", name, text,
+                       {{"segment", to_string(segment)}, {"dataset", to_string(dataset)}, {"reason", why}});
   parts.metadata.propose(metadata::report_damage{dataset, segment, holder}, request_id::random(),
-                         static_cast<std::uint32_t>(options.request_time_max.count()), [weak = weak_from_this(), segment, holder](result<metadata::response> answer) {
+                         static_cast<std::uint32_t>(options.request_time_max.count()),
+                         [weak = weak_from_this(), segment, holder](result<metadata::response> answer) {
                            // Not told: the next reader tells it again.
                            const auto self = weak.lock();
                            if (!self || answer || answer.error().code() != errc::unavailable) return;

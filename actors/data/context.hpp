@@ -10,7 +10,8 @@
 
 namespace troupe::data {
 
-/// What the parts of one data plane share. Everything without a lock belongs to the I/O thread. Every coroutine of the data plane holds it.
+/// What the parts of one data plane share. Everything without a lock belongs to the I/O thread. Every coroutine of the
+/// data plane holds it.
 struct context : std::enable_shared_from_this<context> {
   context(boost::asio::io_context& on, data_plane_parts p, data_plane_options o);
 
@@ -30,7 +31,8 @@ struct context : std::enable_shared_from_this<context> {
   [[nodiscard]] std::vector<place> alive_members() const;
 
   // Metadata
-  boost::asio::awaitable<result<metadata::response>> propose(metadata::command what, std::chrono::milliseconds time_max);
+  boost::asio::awaitable<result<metadata::response>> propose(metadata::command what,
+                                                             std::chrono::milliseconds time_max);
   boost::asio::awaitable<result<void>> barrier(std::chrono::milliseconds time_max);
   /// A copy is bad: once per copy, without waiting for metadata.
   void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why);
@@ -48,7 +50,8 @@ struct context : std::enable_shared_from_this<context> {
   /// Segments that are being written on this node: garbage collection passes them by, and nobody opens one twice.
   std::set<segment_id> writing;
 
-  /// Files here that metadata was seen to know since this process began: when it does no more, they were let go and are removed at once.
+  /// Files here that metadata was seen to know since this process began: when it does no more, they were let go and are
+  /// removed at once.
   std::set<segment_id> known_segments;
 
   struct counters {

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <actors/data/block_server.hpp>
 #include <actors/data/data_plane.hpp>
 #include <actors/data/dataset_reader.hpp>
@@ -11,7 +12,6 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <future>
-#include <pthread.h>
 #include <thread>
 #include <troupe/telemetry/log.hpp>
 #include <troupe/transport/gate.hpp>
@@ -74,8 +74,9 @@ void data_plane::impl::start() {
     ended.set_value();
   });
   pthread_setname_np(thread.native_handle(), "data-io");
-  stop_observing = c->parts.metadata.observe(
-      [this](log_index, const metadata::command& what, const result<metadata::response>& outcome, const metadata::state&) { on_change(what, outcome); });
+  stop_observing = c->parts.metadata.observe([this](log_index, const metadata::command& what,
+                                                    const result<metadata::response>& outcome,
+                                                    const metadata::state&) { on_change(what, outcome); });
   asio::co_spawn(
       *io, [this]() -> asio::awaitable<void> { co_await collect_for_ever(); }, asio::detached);
 }
@@ -121,15 +122,20 @@ void data_plane::impl::on_change(const metadata::command& what, const result<met
     if (!c->is_self(again->who.id)) drop(again->who.id);
   } else if (const auto* loaded = std::get_if<metadata::load_module>(&what)) {
     const auto& module = loaded->module;
-    if (c->options.fetch_modules_when_loaded && std::find(module.holders.begin(), module.holders.end(), c->self()) == module.holders.end())
+    if (c->options.fetch_modules_when_loaded &&
+        std::find(module.holders.begin(), module.holders.end(), c->self()) == module.holders.end())
       asio::post(*io, [this, hash = module.hash, holders = module.holders] {
         modules->fetch(hash, holders, [this, hash](result<std::filesystem::path> got) {
-          if (!got) c->parts.log.warning("data", "module " + hash.substr(0, 12) + " was not fetched yet: " + got.error().message());
+          if (!got)
+            c->parts.log.warning("data",
+                                 "module " + hash.substr(0, 12) + " was not fetched yet: " + got.error().message());
         });
       });
-  } else if (std::holds_alternative<metadata::abort_import>(what) || std::holds_alternative<metadata::commit_import>(what) ||
-             std::holds_alternative<metadata::delete_dataset>(what) || std::holds_alternative<metadata::finish_job>(what) ||
-             std::holds_alternative<metadata::cancel_job>(what) || std::holds_alternative<metadata::delete_module>(what)) {
+  } else if (std::holds_alternative<metadata::abort_import>(what) ||
+             std::holds_alternative<metadata::commit_import>(what) ||
+             std::holds_alternative<metadata::delete_dataset>(what) ||
+             std::holds_alternative<metadata::finish_job>(what) || std::holds_alternative<metadata::cancel_job>(what) ||
+             std::holds_alternative<metadata::delete_module>(what)) {
     collect_soon();
   }
 }
@@ -160,12 +166,16 @@ asio::awaitable<void> data_plane::impl::collect_for_ever() {
 result<metadata::dataset> data_plane::impl::find(const std::string& name) const {
   return c->parts.metadata.read([&](const metadata::state& s) -> result<metadata::dataset> {
     const auto* found = s.find_dataset(name);
-    if (found == nullptr) return error{errc::not_found, "there is no dataset " + name + "; «datasets» lists what there is"};
+    if (found == nullptr)
+      return error{errc::not_found, "there is no dataset " + name + "; «datasets» lists what there is"};
     return *found;
   });
 }
 
-data_plane::data_plane(data_plane_parts parts, data_plane_options options) : impl_(std::make_unique<impl>(std::move(parts), options)) { impl_->start(); }
+data_plane::data_plane(data_plane_parts parts, data_plane_options options)
+    : impl_(std::make_unique<impl>(std::move(parts), options)) {
+  impl_->start();
+}
 
 data_plane::~data_plane() {
   stop();
@@ -175,16 +185,20 @@ data_plane::~data_plane() {
 }
 
 void data_plane::serve(transport::gate& gate) {
-  gate.on(transport::protocol::block, [server = impl_->server](transport::connection incoming) { server->accept(std::move(incoming)); });
+  gate.on(transport::protocol::block,
+          [server = impl_->server](transport::connection incoming) { server->accept(std::move(incoming)); });
 }
 
-void data_plane::set_identity(transport::identity self, std::string address) { impl_->c->set_identity(std::move(self), std::move(address)); }
+void data_plane::set_identity(transport::identity self, std::string address) {
+  impl_->c->set_identity(std::move(self), std::move(address));
+}
 
 void data_plane::stop() { impl_->stop(); }
 
 asio::io_context& data_plane::io() { return *impl_->io; }
 
-void data_plane::fetch_map_output(member_id from, const dataflow::attempt_key& attempt, partition_index partition, reply<std::vector<dataflow::block_ref>> then) {
+void data_plane::fetch_map_output(member_id from, const dataflow::attempt_key& attempt, partition_index partition,
+                                  reply<std::vector<dataflow::block_ref>> then) {
   using blocks = std::vector<dataflow::block_ref>;
   auto c = impl_->c;
   impl_->run<blocks>(
@@ -195,14 +209,16 @@ void data_plane::fetch_map_output(member_id from, const dataflow::attempt_key& a
         block_protocol::get_map_output request;
         request.attempt = attempt;
         request.partition = partition;
-        auto came = co_await ask(c, from, block_protocol::frame_type::get_map_output, codec::encode(request), sink, deadline);
+        auto came =
+            co_await ask(c, from, block_protocol::frame_type::get_map_output, codec::encode(request), sink, deadline);
         if (!came.outcome) co_return came.outcome.error().with_context("output of " + dataflow::to_string(attempt));
         co_return sink.take();
       },
       std::move(then));
 }
 
-void data_plane::fetch_segment_range(job_id job, dataset_id dataset, const metadata::segment& segment, std::uint64_t from, std::uint64_t to, reply<fetched_range> then) {
+void data_plane::fetch_segment_range(job_id job, dataset_id dataset, const metadata::segment& segment,
+                                     std::uint64_t from, std::uint64_t to, reply<fetched_range> then) {
   auto c = impl_->c;
   impl_->run<fetched_range>(
       [c, job, dataset, segment, from, to]() -> asio::awaitable<result<fetched_range>> {
@@ -220,14 +236,18 @@ void data_plane::fetch_segment_range(job_id job, dataset_id dataset, const metad
       std::move(then));
 }
 
-void data_plane::fetch_module(const std::string& hash, std::vector<member_id> holders, reply<std::filesystem::path> then) {
+void data_plane::fetch_module(const std::string& hash, std::vector<member_id> holders,
+                              reply<std::filesystem::path> then) {
   if (impl_->c->stopping) return then(error{errc::cancelled, "this node is stopping"});
-  asio::post(*impl_->io, [m = impl_->modules, hash, holders = std::move(holders), then = std::move(then)]() mutable { m->fetch(hash, std::move(holders), std::move(then)); });
+  asio::post(*impl_->io, [m = impl_->modules, hash, holders = std::move(holders), then = std::move(then)]() mutable {
+    m->fetch(hash, std::move(holders), std::move(then));
+  });
 }
 
 std::shared_ptr<replicated_writer> data_plane::open_output(output_spec spec) {
   auto output = std::make_shared<segment_output>(impl_->c, std::move(spec));
-  if (!impl_->c->stopping) asio::post(*impl_->io, [i = impl_.get(), weak = std::weak_ptr(output)] { i->outputs.push_back(weak); });
+  if (!impl_->c->stopping)
+    asio::post(*impl_->io, [i = impl_.get(), weak = std::weak_ptr(output)] { i->outputs.push_back(weak); });
   return segment_output::handle(std::move(output));
 }
 
@@ -258,7 +278,9 @@ void data_plane::head(const std::string& name, std::uint64_t limit, reply<std::v
   auto found = impl_->find(name);
   if (!found) return then(found.error());
   auto c = impl_->c;
-  impl_->run<records>([c, d = std::move(*found), limit]() -> asio::awaitable<result<records>> { co_return co_await read_head(c, d, limit); }, std::move(then));
+  impl_->run<records>([c, d = std::move(*found),
+                       limit]() -> asio::awaitable<result<records>> { co_return co_await read_head(c, d, limit); },
+                      std::move(then));
 }
 
 void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {
@@ -266,7 +288,9 @@ void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id
 }
 
 void data_plane::collect_garbage(reply<std::size_t> then) {
-  impl_->run<std::size_t>([i = impl_.get()]() -> asio::awaitable<result<std::size_t>> { co_return co_await i->collector.collect(); }, std::move(then));
+  impl_->run<std::size_t>(
+      [i = impl_.get()]() -> asio::awaitable<result<std::size_t>> { co_return co_await i->collector.collect(); },
+      std::move(then));
 }
 
 }  // namespace troupe::data

@@ -21,7 +21,7 @@ namespace troupe::telemetry {
 class journal;
 class logger;
 class metrics;
-}
+}  // namespace troupe::telemetry
 namespace troupe::transport {
 class gate;
 }
@@ -44,22 +44,27 @@ struct data_plane_parts {
 };
 
 struct data_plane_options {
-  std::chrono::milliseconds request_time_max{30'000};   ///< of one request to a peer, from its first byte to its last
-  std::chrono::milliseconds stall_time_max{10'000};     ///< a peer that neither sends nor takes a byte for so long has failed
-  std::chrono::milliseconds unknown_file_kept{3'600'000};  ///< a file that metadata does not know waits so long before it is removed
-  std::chrono::milliseconds collect_interval{60'000};   ///< between two looks for garbage; changes in metadata start one at once
-  bool fetch_modules_when_loaded = true;                ///< every node takes a new module at once, so that losing one node loses none
+  std::chrono::milliseconds request_time_max{30'000};  ///< of one request to a peer, from its first byte to its last
+  std::chrono::milliseconds stall_time_max{
+      10'000};  ///< a peer that neither sends nor takes a byte for so long has failed
+  std::chrono::milliseconds unknown_file_kept{
+      3'600'000};  ///< a file that metadata does not know waits so long before it is removed
+  std::chrono::milliseconds collect_interval{
+      60'000};                            ///< between two looks for garbage; changes in metadata start one at once
+  bool fetch_modules_when_loaded = true;  ///< every node takes a new module at once, so that losing one node loses none
 };
 
-/// Blocks fetched for a task that reads a range of a segment: payloads without batch headers, in order, each block whole records.
+/// Blocks fetched for a task that reads a range of a segment: payloads without batch headers, in order, each block
+/// whole records.
 struct fetched_range {
   std::vector<dataflow::block_ref> blocks;
   record_offset first;  ///< of the first record, within the segment
   std::uint64_t records = 0;
 };
 
-/// Everything that moves data between nodes and between a node and its disks: one for each daemon, with one I/O thread and two disk threads of its own, so that no long copy
-/// stands in the way of a heartbeat. Every function is thread-safe and returns at once; callbacks come on the I/O thread and must only hand over.
+/// Everything that moves data between nodes and between a node and its disks: one for each daemon, with one I/O thread
+/// and two disk threads of its own, so that no long copy stands in the way of a heartbeat. Every function is
+/// thread-safe and returns at once; callbacks come on the I/O thread and must only hand over.
 class data_plane {
  public:
   data_plane(data_plane_parts parts, data_plane_options options = {});
@@ -72,27 +77,35 @@ class data_plane {
   void serve(transport::gate& gate);
   /// Who this node is, once it knows better (it has joined, or has a new incarnation).
   void set_identity(transport::identity self, std::string address);
-  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what uses importers and exporters (the HTTP server)  before; their handles and writers go before the data plane does.
+  /// Ends every request with `cancelled`, aborts open writers and imports, joins the threads. Idempotent. Stop what
+  /// uses importers and exporters (the HTTP server)  before; their handles and writers go before the data plane does.
   void stop();
 
   template <class T>
   using reply = std::function<void(result<T>)>;
 
-  /// All blocks that `attempt` published for `partition` (an index into the shuffle), in order, into the block store's receive reserve, digests checked. From the block store itself when `from` is this node.
-  /// `not_found`: that node no longer has them (revoke the task); `unavailable`, `deadline_exceeded`: it can't be reached; `resource_exhausted`: no room came free in time.
-  void fetch_map_output(member_id from, const dataflow::attempt_key& attempt, partition_index partition, reply<std::vector<dataflow::block_ref>> then);
+  /// All blocks that `attempt` published for `partition` (an index into the shuffle), in order, into the block store's
+  /// receive reserve, digests checked. From the block store itself when `from` is this node. `not_found`: that node no
+  /// longer has them (revoke the task); `unavailable`, `deadline_exceeded`: it can't be reached; `resource_exhausted`:
+  /// no room came free in time.
+  void fetch_map_output(member_id from, const dataflow::attempt_key& attempt, partition_index partition,
+                        reply<std::vector<dataflow::block_ref>> then);
 
-  /// The batches of a segment that begin in [from, to) of its batches, from any holder that has them intact, into the receive reserve of `job`. Damage is reported on the way.
-  /// `data_loss`: no copy is intact, the message names dataset, segment and offset. `unavailable`: intact copies may exist on members that can't be reached.
-  void fetch_segment_range(job_id job, dataset_id dataset, const metadata::segment& segment, std::uint64_t from, std::uint64_t to, reply<fetched_range> then);
+  /// The batches of a segment that begin in [from, to) of its batches, from any holder that has them intact, into the
+  /// receive reserve of `job`. Damage is reported on the way. `data_loss`: no copy is intact, the message names
+  /// dataset, segment and offset. `unavailable`: intact copies may exist on members that can't be reached.
+  void fetch_segment_range(job_id job, dataset_id dataset, const metadata::segment& segment, std::uint64_t from,
+                           std::uint64_t to, reply<fetched_range> then);
 
-  /// The module's file here, fetched from a holder when it is not here yet; concurrent requests share one fetch. Told to metadata (module_held).
+  /// The module's file here, fetched from a holder when it is not here yet; concurrent requests share one fetch. Told
+  /// to metadata (module_held).
   void fetch_module(const std::string& hash, std::vector<member_id> holders, reply<std::filesystem::path> then);
 
   /// Opens a segment on all replicas. Failures to open count as failures of the replica: append or seal report them.
   std::shared_ptr<replicated_writer> open_output(output_spec spec);
 
-  /// Reserves the name and the first segment ids. `then` gets the error of begin_import (`already_exists`…) or of the placement (too few alive members).
+  /// Reserves the name and the first segment ids. `then` gets the error of begin_import (`already_exists`…) or of the
+  /// placement (too few alive members).
   void start_import(import_options options, reply<std::unique_ptr<importer>> then);
   /// `not_found` when there is no ready dataset of that name.
   result<std::unique_ptr<record_source>> open_dataset(const std::string& name);
@@ -100,7 +113,8 @@ class data_plane {
   /// The first `limit` records (at most 10,000), reading no more than about what they need.
   void head(const std::string& name, std::uint64_t limit, reply<std::vector<shown_record>> then);
 
-  /// A copy was found damaged or gone (by a worker, for example). Proposed to metadata once per copy, counted, put in the journal.
+  /// A copy was found damaged or gone (by a worker, for example). Proposed to metadata once per copy, counted, put in
+  /// the journal.
   void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why);
 
   /// Looks for garbage now; `then` gets the number of files removed.

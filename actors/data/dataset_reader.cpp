@@ -37,7 +37,8 @@ asio::awaitable<result<std::optional<record_run>>> dataset_reader::next(std::siz
     auto read = co_await reader_->read(position_, segment.file_bytes, 1, wanted, sink);
     if (!read) {
       const auto& e = read.error();
-      co_return error{e.code(), "partition " + std::to_string(partition_) + " (its records before this segment: " + std::to_string(segment_first_) + "): " + e.message()};
+      co_return error{e.code(), "partition " + std::to_string(partition_) + " (its records before this segment: " +
+                                    std::to_string(segment_first_) + "): " + e.message()};
     }
     if (!sink.first) continue;
     record_run run;
@@ -54,13 +55,17 @@ namespace {
 
 class source_handle final : public record_source {
  public:
-  source_handle(context_ptr c, std::shared_ptr<dataset_reader> reader) : context_(std::move(c)), reader_(std::move(reader)) {}
+  source_handle(context_ptr c, std::shared_ptr<dataset_reader> reader)
+      : context_(std::move(c)), reader_(std::move(reader)) {}
   [[nodiscard]] const metadata::dataset& dataset() const override { return reader_->dataset(); }
   asio::awaitable<result<std::optional<record_run>>> next(std::size_t bytes_hint) override {
     if (context_->stopping) co_return error{errc::cancelled, "this node is stopping"};
     // The reader lives in the coroutine as well: the handle may go first.
     auto pending = asio::co_spawn(
-        context_->io, [reader = reader_, bytes_hint]() -> asio::awaitable<result<std::optional<record_run>>> { co_return co_await reader->next(bytes_hint); },
+        context_->io,
+        [reader = reader_, bytes_hint]() -> asio::awaitable<result<std::optional<record_run>>> {
+          co_return co_await reader->next(bytes_hint);
+        },
         asio::use_awaitable);
     co_return co_await std::move(pending);
   }
@@ -109,7 +114,9 @@ asio::awaitable<result<bytes>> text_exporter::produce() {
   });
   auto converted = co_await std::move(converted_pending);
   if (!converted) {
-    co_return converted.error().with_context("dataset " + reader_->dataset().name + ", partition " + to_string((*run)->partition) + ", records from " + to_string((*run)->first) + " on");
+    co_return converted.error().with_context("dataset " + reader_->dataset().name + ", partition " +
+                                             to_string((*run)->partition) + ", records from " +
+                                             to_string((*run)->first) + " on");
   }
   co_return std::move(*converted);
 }

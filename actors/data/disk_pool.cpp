@@ -1,5 +1,5 @@
-#include <actors/data/disk_pool.hpp>
 #include <pthread.h>
+#include <actors/data/disk_pool.hpp>
 
 namespace troupe::data {
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -17,7 +17,8 @@
 
 namespace troupe::data {
 
-/// The threads that may wait for a disk (and that do what is too long for the I/O thread). The queue is bounded; what does not fit is refused. Thread-safe.
+/// The threads that may wait for a disk (and that do what is too long for the I/O thread). The queue is bounded; what
+/// does not fit is refused. Thread-safe.
 class disk_pool {
  public:
   disk_pool(unsigned threads, std::size_t queued_max);
@@ -31,14 +32,16 @@ class disk_pool {
   /// Takes nothing more, finishes what is queued, joins. Idempotent.
   void close();
 
-  /// Runs `f`, which returns a result<…>, on a disk thread and comes back to the calling coroutine's executor. `f` and what it holds live until it has run, whatever becomes of the coroutine.
+  /// Runs `f`, which returns a result<…>, on a disk thread and comes back to the calling coroutine's executor. `f` and
+  /// what it holds live until it has run, whatever becomes of the coroutine.
   template <class F>
   boost::asio::awaitable<std::invoke_result_t<F&>> run(F f) {
     using answer = std::invoke_result_t<F&>;
     auto executor = co_await boost::asio::this_coro::executor;
     auto slot = std::make_shared<std::optional<answer>>();
     co_await boost::asio::async_initiate<decltype(boost::asio::use_awaitable), void()>(
-        // GCC 12 destroys what a lambda within an await expression holds twice: this one holds references only, and callers of run() make theirs in a statement of its own.
+        // GCC 12 destroys what a lambda within an await expression holds twice: this one holds references only, and
+        // callers of run() make theirs in a statement of its own.
         [this, &f, &slot, &executor](auto handler) {
           // std::function wants something copyable; the handler is not.
           auto shared = std::make_shared<decltype(handler)>(std::move(handler));
@@ -48,7 +51,8 @@ class disk_pool {
             boost::asio::post(executor, [shared, slot] { std::move (*shared)(); });
           };
           if (!post(std::move(task))) {
-            slot->emplace(error{errc::resource_exhausted, "too many requests wait for the disk of this node; try again later"});
+            slot->emplace(
+                error{errc::resource_exhausted, "too many requests wait for the disk of this node; try again later"});
             boost::asio::post(executor, [shared] { std::move (*shared)(); });
           }
         },

@@ -54,7 +54,8 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
   auto files_pending = context_->disk.run([&store] { return store.list(); });
   auto files = co_await std::move(files_pending);
   if (!files) co_return files.error();
-  auto module_files_pending = context_->disk.run([&modules]() -> result<std::vector<std::string>> { return modules.list(); });
+  auto module_files_pending =
+      context_->disk.run([&modules]() -> result<std::vector<std::string>> { return modules.list(); });
   auto module_files = co_await std::move(module_files_pending);
   if (!module_files) co_return module_files.error();
   auto caught_up = co_await context_->barrier(std::chrono::seconds(5));
@@ -73,9 +74,13 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
     if (v == verdict::needed) known_modules_.insert(hash);
   }
   // Nothing is remembered about files that are gone.
-  std::erase_if(unknown_segments_, [&](const auto& e) { return !std::binary_search(files->begin(), files->end(), e.first); });
-  std::erase_if(unknown_modules_, [&](const auto& e) { return !std::binary_search(module_files->begin(), module_files->end(), e.first); });
-  std::erase_if(known_modules_, [&](const auto& e) { return !std::binary_search(module_files->begin(), module_files->end(), e); });
+  std::erase_if(unknown_segments_,
+                [&](const auto& e) { return !std::binary_search(files->begin(), files->end(), e.first); });
+  std::erase_if(unknown_modules_, [&](const auto& e) {
+    return !std::binary_search(module_files->begin(), module_files->end(), e.first);
+  });
+  std::erase_if(known_modules_,
+                [&](const auto& e) { return !std::binary_search(module_files->begin(), module_files->end(), e); });
   if (segments_due.empty() && modules_due.empty()) co_return std::size_t{0};
 
   // While the disk is at it, no one may begin a file of these ids again.

@@ -5,9 +5,10 @@
 
 namespace troupe::data {
 
-/// Removes segment and module files that metadata does not need (protocols.md, section 7). Files are listed first and metadata is asked after that, through a barrier: ids are allocated
-/// before files exist, so a listed file that metadata does not know is not one that is about to be known. What metadata is seen to let go of goes at once; what it
-/// never knew is kept for a while: somebody may have mixed up directories. On the I/O thread.
+/// Removes segment and module files that metadata does not need (protocols.md, section 7). Files are listed first and
+/// metadata is asked after that, through a barrier: ids are allocated before files exist, so a listed file that
+/// metadata does not know is not one that is about to be known. What metadata is seen to let go of goes at once; what
+/// it never knew is kept for a while: somebody may have mixed up directories. On the I/O thread.
 class garbage_collector {
  public:
   explicit garbage_collector(context_ptr c) : context_(std::move(c)) {}
@@ -27,7 +28,8 @@ class garbage_collector {
   bool running_ = false;
   std::map<segment_id, transport::steady_time> unknown_segments_;
   std::map<std::string, transport::steady_time> unknown_modules_;
-  std::set<std::string> known_modules_;  ///< that metadata was seen to know since this process began: when it does no more, they were let go
+  std::set<std::string> known_modules_;  ///< that metadata was seen to know since this process began: when it does no
+                                         ///< more, they were let go
 };
 
 }  // namespace troupe::data

@@ -5,10 +5,12 @@ namespace troupe::data {
 
 namespace asio = boost::asio;
 
-asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(context_ptr c, block_protocol::open_segment what) {
+asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(context_ptr c,
+                                                                              block_protocol::open_segment what) {
   if (c->stopping) co_return error{errc::cancelled, "this node is stopping"};
   if (!c->writing.insert(what.segment).second)
-    co_return error{errc::already_exists, "segment " + to_string(what.segment) + " is being written on " + c->name_of(c->self()) + " already"};
+    co_return error{errc::already_exists, "segment " + to_string(what.segment) + " is being written on " +
+                                              c->name_of(c->self()) + " already"};
   c->known_segments.insert(what.segment);
   std::unique_ptr<hosted_segment> hosted(new hosted_segment(c, what.segment));
   storage::segment_info info;
@@ -26,7 +28,8 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
   auto made_pending = c->disk.run([&store, id, info]() -> result<std::shared_ptr<storage::segment_writer>> {
     auto writer = store.create(id, info);
     if (!writer && writer.error().code() == errc::already_exists) {
-      if (auto sealed = store.open(id); sealed || sealed.error().code() != errc::failed_precondition) return writer.error();
+      if (auto sealed = store.open(id); sealed || sealed.error().code() != errc::failed_precondition)
+        return writer.error();
       TROUPE_TRY_VOID(store.remove(id));
       writer = store.create(id, info);
     }
@@ -40,7 +43,8 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
 }
 
 hosted_segment::~hosted_segment() {
-  // Without seal the writer's end removes the file: a disk thread's work. Only then may the id be collected or opened again.
+  // Without seal the writer's end removes the file: a disk thread's work. Only then may the id be collected or opened
+  // again.
   std::function<void()> drop = [writer = std::move(writer_), c = context_, id = id_]() mutable {
     writer.reset();
     if (!c->stopping) asio::post(c->io, [c, id] { c->writing.erase(id); });
@@ -48,7 +52,8 @@ hosted_segment::~hosted_segment() {
   if (!context_->disk.post(std::move(drop))) drop();
 }
 
-asio::awaitable<result<void>> hosted_segment::append(bytes_view payload, std::uint32_t records, std::int64_t append_time_unix_ms) {
+asio::awaitable<result<void>> hosted_segment::append(bytes_view payload, std::uint32_t records,
+                                                     std::int64_t append_time_unix_ms) {
   auto writer = writer_;
   auto pending = context_->disk.run([writer, payload, records, append_time_unix_ms] {
     storage::append_info info;

@@ -5,19 +5,23 @@
 
 namespace troupe::data {
 
-/// A segment file that is being written on this node, by this node's own writer or for another's. Calls come from one coroutine on the I/O thread, the work is done on a disk
-/// thread. Dropping it without seal removes the file.
+/// A segment file that is being written on this node, by this node's own writer or for another's. Calls come from one
+/// coroutine on the I/O thread, the work is done on a disk thread. Dropping it without seal removes the file.
 class hosted_segment {
  public:
-  /// `already_exists` when it is being written already or has a sealed file; an unsealed file of that id is a crash's and goes.
-  static boost::asio::awaitable<result<std::unique_ptr<hosted_segment>>> open(context_ptr c, block_protocol::open_segment what);
+  /// `already_exists` when it is being written already or has a sealed file; an unsealed file of that id is a crash's
+  /// and goes.
+  static boost::asio::awaitable<result<std::unique_ptr<hosted_segment>>> open(context_ptr c,
+                                                                              block_protocol::open_segment what);
   ~hosted_segment();
   hosted_segment(const hosted_segment&) = delete;
   hosted_segment& operator=(const hosted_segment&) = delete;
 
   /// `payload` must stay until it returns.
-  boost::asio::awaitable<result<void>> append(bytes_view payload, std::uint32_t records, std::int64_t append_time_unix_ms);
-  /// Whole encoded batches, as they lie in another copy. Takes what it can from the front; what is left of `batches` is the beginning of a batch.
+  boost::asio::awaitable<result<void>> append(bytes_view payload, std::uint32_t records,
+                                              std::int64_t append_time_unix_ms);
+  /// Whole encoded batches, as they lie in another copy. Takes what it can from the front; what is left of `batches` is
+  /// the beginning of a batch.
   boost::asio::awaitable<result<void>> append_encoded(bytes_view& batches);
   boost::asio::awaitable<result<format::segment_summary>> seal();
 

@@ -10,10 +10,11 @@ namespace troupe::data {
 struct import_options {
   std::string dataset;
   data_format format = data_format::lines;  ///< only lines can be imported; others are refused with `unsupported`
-  std::uint32_t copies = 0;                 ///< 0: two, or one where there is only one alive member. More than alive members: refused
-  std::uint32_t partitions = 0;             ///< 0: one for each 64 MiB
-  std::optional<std::uint64_t> size_bytes;  ///< of the whole input when it is known: partitions are then equal ranges of it
-  bool replace = false;                     ///< an existing dataset of that name gives way at commit; without it: `already_exists`
+  std::uint32_t copies = 0;  ///< 0: two, or one where there is only one alive member. More than alive members: refused
+  std::uint32_t partitions = 0;  ///< 0: one for each 64 MiB
+  std::optional<std::uint64_t>
+      size_bytes;        ///< of the whole input when it is known: partitions are then equal ranges of it
+  bool replace = false;  ///< an existing dataset of that name gives way at commit; without it: `already_exists`
 };
 
 struct import_progress {
@@ -30,16 +31,18 @@ struct import_result {
   std::uint64_t segments = 0;
 };
 
-/// Turns a stream of bytes into a dataset that appears whole at `finish`, or not at all. Made by data_plane::start_import, used by one caller, one call at a time,
-/// from any executor: the work is done on the data plane's own threads. Memory is bounded by `limits::batch_bytes` times a small window, and by the longest record.
+/// Turns a stream of bytes into a dataset that appears whole at `finish`, or not at all. Made by
+/// data_plane::start_import, used by one caller, one call at a time, from any executor: the work is done on the data
+/// plane's own threads. Memory is bounded by `limits::batch_bytes` times a small window, and by the longest record.
 ///
-/// Once a call has failed the import is aborted: every later call gives the same error. Dropping the importer aborts it.
+/// Once a call has failed the import is aborted: every later call gives the same error. Dropping the importer aborts
+/// it.
 class importer {
  public:
   virtual ~importer() = default;
 
-  /// Takes all of `data` and returns when there is room for more: this is the backpressure. `data` may go once it returns.
-  /// `invalid_argument` for a record longer than limits::record_bytes_max, with the byte where it begins.
+  /// Takes all of `data` and returns when there is room for more: this is the backpressure. `data` may go once it
+  /// returns. `invalid_argument` for a record longer than limits::record_bytes_max, with the byte where it begins.
   virtual boost::asio::awaitable<result<void>> write(bytes_view data) = 0;
 
   /// One source ends here and another may follow: a last record without a newline gets one.
@@ -48,7 +51,8 @@ class importer {
   /// Seals what is open and commits the dataset in metadata.
   virtual boost::asio::awaitable<result<import_result>> finish() = 0;
 
-  /// Removes everything again, in metadata and on all members that can be reached. Done when metadata has it (or can't be reached).
+  /// Removes everything again, in metadata and on all members that can be reached. Done when metadata has it (or can't
+  /// be reached).
   virtual boost::asio::awaitable<void> abort() = 0;
 
   /// From any thread, at any time.

@@ -66,7 +66,8 @@ result<std::optional<line_batcher::batch>> line_batcher::take(bytes_view& data) 
     // The unfinished record may grow until it is too long; what stands before it doesn't wait for ever.
     const auto begun = buffer_.size() - *open_record_;
     const bool own_batch = *open_record_ == 0;
-    const auto room = own_batch ? record_bytes_max_ - std::min(begun, record_bytes_max_) : 2 * batch_bytes_ - std::min(buffer_.size(), 2 * batch_bytes_);
+    const auto room = own_batch ? record_bytes_max_ - std::min(begun, record_bytes_max_)
+                                : 2 * batch_bytes_ - std::min(buffer_.size(), 2 * batch_bytes_);
     const auto newline = data.substr(0, room).find('\n');
     if (newline != bytes_view::npos) {
       move_in(newline + 1);
@@ -74,7 +75,8 @@ result<std::optional<line_batcher::batch>> line_batcher::take(bytes_view& data) 
     }
     if (data.size() >= room) {
       if (!own_batch) return std::optional<batch>{emit(*open_record_)};
-      return error{errc::invalid_argument, "the record that begins at byte " + std::to_string(base_ + *open_record_ - newlines_added_) +
+      return error{errc::invalid_argument, "the record that begins at byte " +
+                                               std::to_string(base_ + *open_record_ - newlines_added_) +
                                                " is longer than " + std::to_string(record_bytes_max_) +
                                                " bytes, the longest that is allowed; is this text with lines?"};
     }

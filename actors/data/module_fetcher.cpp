@@ -9,7 +9,8 @@ namespace asio = boost::asio;
 
 void module_fetcher::fetch(const std::string& hash, std::vector<member_id> holders, reply then) {
   auto& waiting = waiting_[hash];
-  if (waiting.size() >= waiting_max) return then(error{errc::resource_exhausted, "too many requests for module " + hash.substr(0, 12)});
+  if (waiting.size() >= waiting_max)
+    return then(error{errc::resource_exhausted, "too many requests for module " + hash.substr(0, 12)});
   waiting.push_back(std::move(then));
   if (waiting.size() > 1) return;
   asio::co_spawn(
@@ -40,7 +41,8 @@ asio::awaitable<result<std::filesystem::path>> module_fetcher::get(std::string h
   for (const auto holder : holders) {
     if (context_->is_self(holder)) continue;
     memory_sink sink(limits::http_body_bytes_max);
-    auto came = co_await ask(context_, holder, block_protocol::frame_type::get_module, codec::encode(request), sink, context_->request_deadline());
+    auto came = co_await ask(context_, holder, block_protocol::frame_type::get_module, codec::encode(request), sink,
+                             context_->request_deadline());
     if (came.outcome) {
       auto content = std::make_shared<bytes>(std::move(sink.data));
       auto stored_pending = context_->disk.run([&store, hash, content] { return store.put_verified(hash, *content); });
@@ -50,7 +52,9 @@ asio::awaitable<result<std::filesystem::path>> module_fetcher::get(std::string h
         held.hash = hash;
         held.holder = context_->self();
         // Nobody waits for this: who does not know of this copy asks another holder.
-        context_->parts.metadata.propose(std::move(held), request_id::random(), static_cast<std::uint32_t>(context_->options.request_time_max.count()), [](auto&&) {});
+        context_->parts.metadata.propose(std::move(held), request_id::random(),
+                                         static_cast<std::uint32_t>(context_->options.request_time_max.count()),
+                                         [](auto&&) {});
         co_return store.path(hash);
       }
       if (stored.error().code() != errc::corrupted) co_return stored.error();
@@ -58,7 +62,8 @@ asio::awaitable<result<std::filesystem::path>> module_fetcher::get(std::string h
     }
     reasons += "; " + came.outcome.error().message();
   }
-  co_return error{errc::unavailable, "module " + hash.substr(0, 12) + " can't be fetched from any holder" + (reasons.empty() ? std::string("; none is known") : reasons)};
+  co_return error{errc::unavailable, "module " + hash.substr(0, 12) + " can't be fetched from any holder" +
+                                         (reasons.empty() ? std::string("; none is known") : reasons)};
 }
 
 }  // namespace troupe::data

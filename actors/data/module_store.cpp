@@ -36,7 +36,8 @@ class file {
 error from_errno(std::string_view operation, const std::filesystem::path& subject) {
   const int number = errno;
   if (number == ENOSPC || number == EDQUOT)
-    return error{errc::resource_exhausted, "no space left to store a module at " + subject.string() + "; free some and load it again"};
+    return error{errc::resource_exhausted,
+                 "no space left to store a module at " + subject.string() + "; free some and load it again"};
   return error::from_errno(operation, subject.string(), number);
 }
 
@@ -61,9 +62,8 @@ result<void> sync_directory(const std::filesystem::path& path) {
 }
 
 bool is_hash(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
+  return text.size() == 64 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 }  // namespace
@@ -82,7 +82,8 @@ result<module_store> module_store::open(std::filesystem::path directory) {
 
 result<std::filesystem::path> module_store::path(const std::string& hash) const {
   if (!is_hash(hash))
-    return error{errc::invalid_argument, "a module's hash is 64 lower-case hexadecimal digits, not «" + hash.substr(0, 80) + "»"};
+    return error{errc::invalid_argument,
+                 "a module's hash is 64 lower-case hexadecimal digits, not «" + hash.substr(0, 80) + "»"};
   return directory_ / (hash + std::string(module_suffix));
 }
 
@@ -105,7 +106,8 @@ result<std::string> module_store::put(bytes_view content) {
 result<void> module_store::put_verified(const std::string& hash, bytes_view content) {
   TROUPE_TRY(auto target, path(hash));
   if (const auto found = sha256_hex(content); found != hash)
-    return error{errc::corrupted, "the bytes received for module " + hash.substr(0, 12) + " have the hash " + found.substr(0, 12)};
+    return error{errc::corrupted,
+                 "the bytes received for module " + hash.substr(0, 12) + " have the hash " + found.substr(0, 12)};
   TROUPE_TRY_VOID(put(content));
   return ok();
 }
@@ -126,7 +128,8 @@ result<bytes> module_store::read(const std::string& hash) const {
   struct stat status {};
   if (::fstat(in.get(), &status) != 0) return from_errno("stat", target);
   if (static_cast<std::uint64_t>(status.st_size) > limits::http_body_bytes_max)
-    return error{errc::corrupted, target.string() + " is larger than any module: " + format_bytes(static_cast<std::uint64_t>(status.st_size))};
+    return error{errc::corrupted, target.string() + " is larger than any module: " +
+                                      format_bytes(static_cast<std::uint64_t>(status.st_size))};
   bytes content(static_cast<std::size_t>(status.st_size), '\0');
   for (std::size_t at = 0; at < content.size();) {
     const auto got = ::pread(in.get(), content.data() + at, content.size() - at, static_cast<off_t>(at));
@@ -139,7 +142,8 @@ result<bytes> module_store::read(const std::string& hash) const {
     std::error_code ignored;
     std::scoped_lock lock(mutex_);
     std::filesystem::remove(target, ignored);
-    return error{errc::corrupted, target.string() + " is damaged (its hash is another); removed, a peer's copy will be fetched"};
+    return error{errc::corrupted,
+                 target.string() + " is damaged (its hash is another); removed, a peer's copy will be fetched"};
   }
   return content;
 }

@@ -9,8 +9,9 @@
 
 namespace troupe::data {
 
-/// The modules of this node as files `HASH.so` in the data directory's `modules/`, HASH the SHA-256 of the content in 64 lower-case digits. A file under its
-/// final name is whole: it was written beside it, synced and renamed. Thread-safe; every call may wait for the disk, so none belongs on an I/O thread.
+/// The modules of this node as files `HASH.so` in the data directory's `modules/`, HASH the SHA-256 of the content in
+/// 64 lower-case digits. A file under its final name is whole: it was written beside it, synced and renamed.
+/// Thread-safe; every call may wait for the disk, so none belongs on an I/O thread.
 class module_store {
  public:
   /// Creates the folder when it is missing and removes what a crash left half-written.
@@ -18,15 +19,18 @@ class module_store {
   module_store(module_store&& other) noexcept;
   module_store& operator=(module_store&&) = delete;
 
-  /// Stores a module and returns its hash; storing it again is no error. `resource_exhausted` when the disk is full, `io_error` with errno's words.
+  /// Stores a module and returns its hash; storing it again is no error. `resource_exhausted` when the disk is full,
+  /// `io_error` with errno's words.
   result<std::string> put(bytes_view content);
   /// As put, for bytes that came from elsewhere: `corrupted` when they are not the module that `hash` names.
   result<void> put_verified(const std::string& hash, bytes_view content);
 
   [[nodiscard]] bool has(const std::string& hash) const;
-  /// Where the file is, or would be. `hash` must be 64 hexadecimal digits: `invalid_argument` otherwise, so that no name leads out of the folder.
+  /// Where the file is, or would be. `hash` must be 64 hexadecimal digits: `invalid_argument` otherwise, so that no
+  /// name leads out of the folder.
   [[nodiscard]] result<std::filesystem::path> path(const std::string& hash) const;
-  /// The content, checked against its hash. `not_found`, `corrupted` (the damaged file is removed: a peer may have a good one), `io_error`.
+  /// The content, checked against its hash. `not_found`, `corrupted` (the damaged file is removed: a peer may have a
+  /// good one), `io_error`.
   [[nodiscard]] result<bytes> read(const std::string& hash) const;
   [[nodiscard]] std::vector<std::string> list() const;
   /// Workers that have it loaded keep it. Removing what is not there is no error.

@@ -40,7 +40,8 @@ void peer_pool::release(member_id member, purpose what) {
   }
 }
 
-asio::awaitable<result<peer_pool::lease>> peer_pool::get(member_id member, purpose what, transport::steady_time deadline, bool fresh) {
+asio::awaitable<result<peer_pool::lease>> peer_pool::get(member_id member, purpose what,
+                                                         transport::steady_time deadline, bool fresh) {
   if (closed_) co_return error{errc::cancelled, "this node is stopping"};
   const auto limit = what == purpose::request ? requests_per_peer_max : writers_per_peer_max;
   const auto kind = static_cast<int>(what);

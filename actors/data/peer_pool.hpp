@@ -10,8 +10,9 @@
 
 namespace troupe::data {
 
-/// Connections of the block protocol to other members: dialled when needed, kept for the next request, closed when the member is known to be dead. A bounded number of requests
-/// runs to one peer at once, the others wait in order until their deadline. Everything on the data plane's I/O thread.
+/// Connections of the block protocol to other members: dialled when needed, kept for the next request, closed when the
+/// member is known to be dead. A bounded number of requests runs to one peer at once, the others wait in order until
+/// their deadline. Everything on the data plane's I/O thread.
 class peer_pool {
  public:
   struct contact {
@@ -25,9 +26,11 @@ class peer_pool {
     std::function<result<contact>(member_id)> find;
   };
   static constexpr std::size_t requests_per_peer_max = 8;
-  static constexpr std::size_t writers_per_peer_max = 256;  ///< an open segment holds one; they don't wait for each other
+  static constexpr std::size_t writers_per_peer_max =
+      256;  ///< an open segment holds one; they don't wait for each other
   static constexpr std::size_t waiting_max = 4096;
-  static constexpr auto idle_time_max = std::chrono::seconds(30);  ///< below the server's, so that it is not the one to close
+  static constexpr auto idle_time_max =
+      std::chrono::seconds(30);  ///< below the server's, so that it is not the one to close
 
   enum class purpose { request, writer };
 
@@ -57,9 +60,10 @@ class peer_pool {
 
   explicit peer_pool(environment e) : environment_(std::move(e)) {}
 
-  /// A connection to the member. `unavailable` when it is not to be reached, `deadline_exceeded`, `resource_exhausted` when too many wait, `cancelled` after close.
-  /// `fresh`: not one that waited in the pool.
-  boost::asio::awaitable<result<lease>> get(member_id member, purpose what, transport::steady_time deadline, bool fresh = false);
+  /// A connection to the member. `unavailable` when it is not to be reached, `deadline_exceeded`, `resource_exhausted`
+  /// when too many wait, `cancelled` after close. `fresh`: not one that waited in the pool.
+  boost::asio::awaitable<result<lease>> get(member_id member, purpose what, transport::steady_time deadline,
+                                            bool fresh = false);
 
   /// Closes everything that goes to this member: whoever waits for it learns at once.
   void drop(member_id member);

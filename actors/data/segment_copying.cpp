@@ -8,7 +8,8 @@ using namespace block_protocol;
 
 namespace {
 
-asio::awaitable<result<void>> receive_batches(context_ptr c, transport::framed& stream, hosted_segment& into, std::string peer_name) {
+asio::awaitable<result<void>> receive_batches(context_ptr c, transport::framed& stream, hosted_segment& into,
+                                              std::string peer_name) {
   bytes held;
   for (;;) {
     auto came = co_await stream.read(c->stall_deadline());
@@ -20,7 +21,8 @@ asio::awaitable<result<void>> receive_batches(context_ptr c, transport::framed& 
       co_return ok();
     }
     if (type != frame_type::raw || held.size() > format::batch_payload_bytes_max + format::batch_header_bytes)
-      co_return error{errc::corrupted, peer_name + ": frame of type " + std::to_string(came->type) + " where batches should be"};
+      co_return error{errc::corrupted,
+                      peer_name + ": frame of type " + std::to_string(came->type) + " where batches should be"};
     c->count.bytes_received.add(came->payload.size());
     if (held.empty())
       held = std::move(came->payload);
@@ -44,7 +46,8 @@ asio::awaitable<result<void>> pull_copy(context_ptr c, pull_segment what) {
   request.segment = what.what.segment;
   request.digest = what.summary.digest;
   const auto encoded = codec::encode(request);
-  auto sent = co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::get_raw), 0, encoded, c->stall_deadline());
+  auto sent =
+      co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::get_raw), 0, encoded, c->stall_deadline());
   if (!sent) co_return sent.error();
   auto received = co_await receive_batches(c, lease->stream(), **hosted, c->name_of(what.from));
   if (!received) co_return received.error();
@@ -57,7 +60,8 @@ asio::awaitable<result<void>> pull_copy(context_ptr c, pull_segment what) {
   auto removed_pending = c->disk.run([&store, id] { return store.remove(id); });
   auto removed = co_await std::move(removed_pending);
   if (!removed) co_return removed.error();
-  co_return error{errc::corrupted, "the copy of segment " + to_string(id) + " made from " + c->name_of(what.from) + " has another digest"};
+  co_return error{errc::corrupted, "the copy of segment " + to_string(id) + " made from " + c->name_of(what.from) +
+                                       " has another digest"};
 }
 
 asio::awaitable<result<void>> ask_to_pull(context_ptr c, member_id target, pull_segment what) {
@@ -66,14 +70,17 @@ asio::awaitable<result<void>> ask_to_pull(context_ptr c, member_id target, pull_
   auto lease = co_await c->peers.get(target, peer_pool::purpose::writer, c->request_deadline(), true);
   if (!lease) co_return lease.error();
   const auto encoded = codec::encode(what);
-  auto sent = co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::pull_segment), 0, encoded, c->stall_deadline());
+  auto sent = co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::pull_segment), 0, encoded,
+                                             c->stall_deadline());
   if (!sent) co_return sent.error().with_context(name);
   auto came = co_await lease->stream().read(c->request_deadline());
   if (!came) co_return came.error().with_context(name);
   const auto type = static_cast<frame_type>(came->type);
   if (type == frame_type::failure || type == frame_type::sealed) std::move(*lease).give_back();
   if (type == frame_type::failure) co_return decode_failure(came->payload, name);
-  if (type != frame_type::sealed) co_return error{errc::corrupted, name + ": frame of type " + std::to_string(came->type) + " where «sealed» should be"};
+  if (type != frame_type::sealed)
+    co_return error{errc::corrupted,
+                    name + ": frame of type " + std::to_string(came->type) + " where «sealed» should be"};
   co_return ok();
 }
 

@@ -3,7 +3,8 @@
 
 namespace troupe::data {
 
-/// Makes a copy of a sealed segment on this node by reading it from another member; `corrupted` and nothing left when the digest is not the one that was asked for.
+/// Makes a copy of a sealed segment on this node by reading it from another member; `corrupted` and nothing left when
+/// the digest is not the one that was asked for.
 boost::asio::awaitable<result<void>> pull_copy(context_ptr c, block_protocol::pull_segment what);
 
 /// Asks `target` (this node or another) to do that.

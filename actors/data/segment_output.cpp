@@ -23,7 +23,8 @@ segment_output::segment_output(context_ptr c, output_spec spec) : context_(std::
   });
   for (const auto member : spec_.replicas) replicas_.push_back(std::make_shared<replica>(*context_, member));
   if (replicas_.size() < std::max<std::size_t>(1, spec_.copies_min))
-    failed_ = error{errc::failed_precondition, "segment " + to_string(spec_.segment) + " needs " + std::to_string(spec_.copies_min) + " replicas and was given " +
+    failed_ = error{errc::failed_precondition, "segment " + to_string(spec_.segment) + " needs " +
+                                                   std::to_string(spec_.copies_min) + " replicas and was given " +
                                                    std::to_string(replicas_.size())};
 }
 
@@ -31,15 +32,18 @@ void segment_output::start() {
   started_ = true;
   for (auto& r : replicas_)
     asio::co_spawn(
-        context_->io, [self = shared_from_this(), r]() -> asio::awaitable<void> { co_await self->run(r); }, asio::detached);
+        context_->io, [self = shared_from_this(), r]() -> asio::awaitable<void> { co_await self->run(r); },
+        asio::detached);
 }
 
 void segment_output::append(bytes_view payload, std::uint64_t records, replicated_writer::done then) {
   if (context_->stopping && !failed_) give_up(error{errc::cancelled, "this node is stopping"});
   if (failed_) return then(*failed_);
   if (sealing_) return then(error{errc::failed_precondition, "an append after seal"});
-  if (records == 0 || records > std::numeric_limits<std::uint32_t>::max() || payload.size() > format::batch_payload_bytes_max)
-    return then(error{errc::invalid_argument, "a batch of " + std::to_string(records) + " records and " + std::to_string(payload.size()) + " bytes can't be written"});
+  if (records == 0 || records > std::numeric_limits<std::uint32_t>::max() ||
+      payload.size() > format::batch_payload_bytes_max)
+    return then(error{errc::invalid_argument, "a batch of " + std::to_string(records) + " records and " +
+                                                  std::to_string(payload.size()) + " bytes can't be written"});
   if (batches_.size() >= replicated_writer::appends_outstanding_max)
     return then(error{errc::resource_exhausted, "too many appends at once to segment " + to_string(spec_.segment)});
   batch b;
@@ -69,18 +73,21 @@ void segment_output::abort(error why) {
 }
 
 std::size_t segment_output::usable() const {
-  return static_cast<std::size_t>(std::count_if(replicas_.begin(), replicas_.end(), [](const auto& r) { return !r->failure; }));
+  return static_cast<std::size_t>(
+      std::count_if(replicas_.begin(), replicas_.end(), [](const auto& r) { return !r->failure; }));
 }
 
 error segment_output::too_few() const {
-  std::string text = "segment " + to_string(spec_.segment) + " of " + context_->describe(spec_.dataset) + " needs " + std::to_string(std::max(1U, spec_.copies_min)) +
-                     (spec_.copies_min > 1 ? " copies" : " copy") + " and has " + std::to_string(usable()) + " left:";
+  std::string text = "segment " + to_string(spec_.segment) + " of " + context_->describe(spec_.dataset) + " needs " +
+                     std::to_string(std::max(1U, spec_.copies_min)) + (spec_.copies_min > 1 ? " copies" : " copy") +
+                     " and has " + std::to_string(usable()) + " left:";
   // One reason decides what a caller may do: a full disk is not a dead peer.
   auto code = errc::unavailable;
   for (const auto& r : replicas_) {
     if (!r->failure) continue;
     text += " " + r->name + " failed (" + r->failure->message() + ");";
-    if (r->failure->code() != errc::unavailable && r->failure->code() != errc::deadline_exceeded) code = r->failure->code();
+    if (r->failure->code() != errc::unavailable && r->failure->code() != errc::deadline_exceeded)
+      code = r->failure->code();
   }
   text.pop_back();
   return error{code, std::move(text)};
@@ -140,11 +147,13 @@ asio::awaitable<result<void>> segment_output::run_here(replica& r) {
 asio::awaitable<result<peer_pool::lease>> segment_output::open_there(replica& r) {
   using block_protocol::frame_type;
   for (bool fresh = false;; fresh = true) {
-    auto lease = co_await context_->peers.get(r.member, peer_pool::purpose::writer, context_->request_deadline(), fresh);
+    auto lease =
+        co_await context_->peers.get(r.member, peer_pool::purpose::writer, context_->request_deadline(), fresh);
     if (!lease) co_return lease.error();
     r.closer = lease->stream().closer();
     const auto request = codec::encode(header_);
-    auto sent = co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::open_segment), 0, request, context_->stall_deadline());
+    auto sent = co_await lease->stream().write(static_cast<std::uint16_t>(frame_type::open_segment), 0, request,
+                                               context_->stall_deadline());
     result<transport::frame> came(error{});
     if (sent)
       came = co_await lease->stream().read(context_->request_deadline());
@@ -188,7 +197,8 @@ asio::awaitable<result<void>> segment_output::run_there(replica& r) {
       head.size = next.payload.size();
       head.records = next.records;
       head.append_time_unix_ms = next.time;
-      auto sent = co_await write_pieces(stream, frame_type::append, codec::encode(head), next.payload, context_->stall_deadline());
+      auto sent = co_await write_pieces(stream, frame_type::append, codec::encode(head), next.payload,
+                                        context_->stall_deadline());
       if (!sent) {
         // A replica that gives up says why before it closes.
         auto why = co_await read_confirmation(r, stream);
@@ -207,7 +217,8 @@ asio::awaitable<result<void>> segment_output::run_there(replica& r) {
       co_await wait(r);
     }
   }
-  auto sent = co_await stream.write(static_cast<std::uint16_t>(frame_type::seal), 0, bytes_view(), context_->stall_deadline());
+  auto sent =
+      co_await stream.write(static_cast<std::uint16_t>(frame_type::seal), 0, bytes_view(), context_->stall_deadline());
   if (!sent) co_return sent.error();
   auto came = co_await stream.read(context_->request_deadline());
   if (!came) co_return came.error();
@@ -250,7 +261,9 @@ void segment_output::ended(replica& r, result<void> outcome) {
     r.failure = dropped ? error{errc::unavailable, r.name + " is gone: " + why.message()} : why;
     if (!failed_) {
       context_->count.replicas_lost.add();
-      context_->parts.journal.append("replica_lost", r.name, r.name + " fell out while segment " + to_string(spec_.segment) + " of " + context_->describe(spec_.dataset) + " was written: " + r.failure->message(),
+      context_->parts.journal.append("replica_lost", r.name,
+                                     r.name + " fell out while segment " + to_string(spec_.segment) + " of " +
+                                         context_->describe(spec_.dataset) + " was written: " + r.failure->message(),
                                      {{"segment", to_string(spec_.segment)}, {"reason", r.failure->message()}});
       if (usable() < std::max(1U, spec_.copies_min)) give_up(too_few());
     }
@@ -284,7 +297,8 @@ void segment_output::finish() {
     if (r->summary && (model == nullptr || context_->is_self(r->member))) model = r.get();
   for (const auto& r : replicas_) {
     if (!r->failure && *r->summary != *model->summary)
-      r->failure = error{errc::corrupted, "its copy has the digest " + r->summary->digest.to_string() + ", that of " + model->name + " has " + model->summary->digest.to_string()};
+      r->failure = error{errc::corrupted, "its copy has the digest " + r->summary->digest.to_string() + ", that of " +
+                                              model->name + " has " + model->summary->digest.to_string()};
     if (r->failure)
       out.lost.push_back({r->member, *r->failure});
     else
@@ -310,11 +324,14 @@ namespace {
 
 class output_handle final : public replicated_writer {
  public:
-  output_handle(std::shared_ptr<segment_output> output, context_ptr c) : output_(std::move(output)), context_(std::move(c)) {}
+  output_handle(std::shared_ptr<segment_output> output, context_ptr c)
+      : output_(std::move(output)), context_(std::move(c)) {}
   ~output_handle() override { abort(); }
 
   void append(bytes_view payload, std::uint64_t records, done then) override {
-    asio::dispatch(context_->io, [o = output_, payload, records, then = std::move(then)]() mutable { o->append(payload, records, std::move(then)); });
+    asio::dispatch(context_->io, [o = output_, payload, records, then = std::move(then)]() mutable {
+      o->append(payload, records, std::move(then));
+    });
   }
   void seal(std::function<void(result<sealed_output>)> then) override {
     sealed_ = true;

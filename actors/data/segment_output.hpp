@@ -6,7 +6,8 @@
 
 namespace troupe::data {
 
-/// What is behind a replicated_writer: one coroutine for each replica, all taking the same batches in order, each at its own pace. On the I/O thread.
+/// What is behind a replicated_writer: one coroutine for each replica, all taking the same batches in order, each at
+/// its own pace. On the I/O thread.
 ///
 ///   batches   | 4 | 5 | 6 | 7 |         a batch is done when every replica has taken it or fallen out
 ///   local       ▲ taken up to here
@@ -33,7 +34,8 @@ class segment_output : public std::enable_shared_from_this<segment_output> {
     std::size_t claims = 0;  ///< replicas that may still touch the payload
   };
   struct replica {
-    explicit replica(context& c, member_id who) : member(who), name(c.name_of(who)), wake(c.io, transport::steady_time::max()) {}
+    explicit replica(context& c, member_id who)
+        : member(who), name(c.name_of(who)), wake(c.io, transport::steady_time::max()) {}
     member_id member;
     std::string name;
     boost::asio::steady_timer wake;  ///< cancelled when there is something to do

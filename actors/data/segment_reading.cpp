@@ -8,18 +8,22 @@ namespace asio = boost::asio;
 using block_protocol::block_head;
 
 bool means_damage(errc code) noexcept {
-  return code == errc::corrupted || code == errc::not_found || code == errc::failed_precondition || code == errc::io_error || code == errc::unsupported;
+  return code == errc::corrupted || code == errc::not_found || code == errc::failed_precondition ||
+         code == errc::io_error || code == errc::unsupported;
 }
 
-result<std::shared_ptr<const storage::segment_reader>> open_copy(const storage::segment_store& store, segment_id id, const digest128& digest) {
+result<std::shared_ptr<const storage::segment_reader>> open_copy(const storage::segment_store& store, segment_id id,
+                                                                 const digest128& digest) {
   auto opened = store.open(id);
   if (!opened) return opened.error();
   if (opened->summary().digest != digest)
-    return error{errc::corrupted, opened->path() + " has the digest " + opened->summary().digest.to_string() + " instead of " + digest.to_string()};
+    return error{errc::corrupted, opened->path() + " has the digest " + opened->summary().digest.to_string() +
+                                      " instead of " + digest.to_string()};
   return std::shared_ptr<const storage::segment_reader>(std::make_shared<storage::segment_reader>(std::move(*opened)));
 }
 
-result<batch_group> read_group(const storage::segment_reader& reader, std::uint64_t from, std::uint64_t to, std::size_t bytes_max) {
+result<batch_group> read_group(const storage::segment_reader& reader, std::uint64_t from, std::uint64_t to,
+                               std::size_t bytes_max) {
   batch_group group;
   group.next = to;
   const auto each = [&](const format::batch_view& batch) -> result<bool> {
@@ -40,7 +44,9 @@ result<batch_group> read_group(const storage::segment_reader& reader, std::uint6
 }
 
 std::optional<member_id> copy_reader::choose() const {
-  const auto has_failed = [&](member_id id) { return std::any_of(failed_.begin(), failed_.end(), [&](const auto& f) { return f.holder == id; }); };
+  const auto has_failed = [&](member_id id) {
+    return std::any_of(failed_.begin(), failed_.end(), [&](const auto& f) { return f.holder == id; });
+  };
   const auto own = context_->self();
   std::optional<member_id> alive;
   std::optional<member_id> other;
@@ -67,16 +73,18 @@ void copy_reader::pass_over(member_id holder, error why, bool damaged) {
 
 error copy_reader::no_copy_left(record_offset reached) const {
   const bool lost = std::all_of(failed_.begin(), failed_.end(), [](const auto& f) { return f.damaged; });
-  std::string text = "segment " + to_string(segment_.id) + " of " + context_->describe(dataset_) + " can't be read from record " + to_string(reached) +
-                     " of its " + std::to_string(segment_.records) + " on: ";
+  std::string text = "segment " + to_string(segment_.id) + " of " + context_->describe(dataset_) +
+                     " can't be read from record " + to_string(reached) + " of its " +
+                     std::to_string(segment_.records) + " on: ";
   for (const auto& f : failed_) text += context_->name_of(f.holder) + ": " + f.why.message() + "; ";
   if (failed_.empty()) text += "it has no holder; ";
-  text += lost ? "no other copy is left, so import or compute it again" : "start the members that are away and try again";
+  text +=
+      lost ? "no other copy is left, so import or compute it again" : "start the members that are away and try again";
   return error{lost ? errc::data_loss : errc::unavailable, std::move(text)};
 }
 
-asio::awaitable<result<void>> copy_reader::read_here(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max, std::size_t block_bytes,
-                                                     block_sink& sink, bool& sink_failed) {
+asio::awaitable<result<void>> copy_reader::read_here(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max,
+                                                     std::size_t block_bytes, block_sink& sink, bool& sink_failed) {
   auto& store = context_->parts.segments;
   std::uint64_t taken = 0;
   while (position < to && (bytes_max == 0 || taken < bytes_max)) {
@@ -84,7 +92,8 @@ asio::awaitable<result<void>> copy_reader::read_here(std::uint64_t& position, st
     const auto id = segment_.id;
     const auto digest = segment_.digest;
     const auto from = position;
-    auto read_pending = context_->disk.run([&store, reader, id, digest, from, to, block_bytes]() mutable -> result<std::pair<batch_group, decltype(reader)>> {
+    auto read_pending = context_->disk.run([&store, reader, id, digest, from, to,
+                                            block_bytes]() mutable -> result<std::pair<batch_group, decltype(reader)>> {
       if (!reader) {
         TROUPE_TRY(reader, open_copy(store, id, digest));
       }
@@ -120,7 +129,8 @@ namespace {
 /// Passes blocks on and notes how far they reach.
 class following_sink final : public block_sink {
  public:
-  following_sink(block_sink& next, std::uint64_t& position, record_offset& reached) : next_(next), position_(position), reached_(reached) {}
+  following_sink(block_sink& next, std::uint64_t& position, record_offset& reached)
+      : next_(next), position_(position), reached_(reached) {}
   asio::awaitable<result<std::span<char>>> open(const block_head& head) override {
     auto room = co_await next_.open(head);
     failed = !room;
@@ -146,7 +156,8 @@ class following_sink final : public block_sink {
 };
 }  // namespace
 
-asio::awaitable<result<void>> copy_reader::read(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max, std::size_t block_bytes, block_sink& sink) {
+asio::awaitable<result<void>> copy_reader::read(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max,
+                                                std::size_t block_bytes, block_sink& sink) {
   record_offset reached;
   to = std::min(to, segment_.file_bytes);
   const auto begin = position;
@@ -170,7 +181,8 @@ asio::awaitable<result<void>> copy_reader::read(std::uint64_t& position, std::ui
     request.to = to;
     request.bytes_max = bytes_max;
     request.block_bytes = static_cast<std::uint32_t>(block_bytes);
-    auto answer = co_await ask(context_, *holder, block_protocol::frame_type::get_range, codec::encode(request), following, context_->request_deadline());
+    auto answer = co_await ask(context_, *holder, block_protocol::frame_type::get_range, codec::encode(request),
+                               following, context_->request_deadline());
     if (answer.outcome) {
       // Ranges without a batch's beginning are legal: the batch before reaches over them.
       if (bytes_max == 0 || position == begin) position = std::max(position, to);

@@ -15,12 +15,16 @@ struct batch_group {
 };
 
 /// Opens this node's copy and checks that it is the one metadata means. For disk threads.
-result<std::shared_ptr<const storage::segment_reader>> open_copy(const storage::segment_store& store, segment_id id, const digest128& digest);
+result<std::shared_ptr<const storage::segment_reader>> open_copy(const storage::segment_store& store, segment_id id,
+                                                                 const digest128& digest);
 
-/// Batches that begin in [from, to), as many as fit into bytes_max (at least one), each with its crc checked. For disk threads.
-result<batch_group> read_group(const storage::segment_reader& reader, std::uint64_t from, std::uint64_t to, std::size_t bytes_max);
+/// Batches that begin in [from, to), as many as fit into bytes_max (at least one), each with its crc checked. For disk
+/// threads.
+result<batch_group> read_group(const storage::segment_reader& reader, std::uint64_t from, std::uint64_t to,
+                               std::size_t bytes_max);
 
-/// Where blocks go that come from a file or a peer: `open` gives the room for one, which is then filled, then `close` keeps it. One that is not closed is to be thrown away.
+/// Where blocks go that come from a file or a peer: `open` gives the room for one, which is then filled, then `close`
+/// keeps it. One that is not closed is to be thrown away.
 class block_sink {
  public:
   virtual ~block_sink() = default;
@@ -28,14 +32,18 @@ class block_sink {
   virtual result<void> close(const block_protocol::block_head& head) = 0;
 };
 
-/// One segment and its copies, read from here or there; remembers which copies are no good. Used by one coroutine on the I/O thread.
+/// One segment and its copies, read from here or there; remembers which copies are no good. Used by one coroutine on
+/// the I/O thread.
 class copy_reader {
  public:
-  copy_reader(context_ptr c, dataset_id dataset, metadata::segment segment) : context_(std::move(c)), dataset_(dataset), segment_(std::move(segment)) {}
+  copy_reader(context_ptr c, dataset_id dataset, metadata::segment segment)
+      : context_(std::move(c)), dataset_(dataset), segment_(std::move(segment)) {}
 
-  /// Gives the batches that begin in [position, to) to the sink, blocks of about `block_bytes`, at least one and no more than bytes_max takes (0: all); moves `position` on.
-  /// A bad copy is reported and another goes on from the same batch. `data_loss` or `unavailable` with a sentence when none can.
-  boost::asio::awaitable<result<void>> read(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max, std::size_t block_bytes, block_sink& sink);
+  /// Gives the batches that begin in [position, to) to the sink, blocks of about `block_bytes`, at least one and no
+  /// more than bytes_max takes (0: all); moves `position` on. A bad copy is reported and another goes on from the same
+  /// batch. `data_loss` or `unavailable` with a sentence when none can.
+  boost::asio::awaitable<result<void>> read(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max,
+                                            std::size_t block_bytes, block_sink& sink);
 
   [[nodiscard]] const metadata::segment& segment() const noexcept { return segment_; }
 
@@ -48,7 +56,8 @@ class copy_reader {
   [[nodiscard]] std::optional<member_id> choose() const;
   void pass_over(member_id holder, error why, bool damaged);
   [[nodiscard]] error no_copy_left(record_offset reached) const;
-  boost::asio::awaitable<result<void>> read_here(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max, std::size_t block_bytes, block_sink& sink, bool& sink_failed);
+  boost::asio::awaitable<result<void>> read_here(std::uint64_t& position, std::uint64_t to, std::uint64_t bytes_max,
+                                                 std::size_t block_bytes, block_sink& sink, bool& sink_failed);
 
   context_ptr context_;
   dataset_id dataset_;

@@ -4,21 +4,23 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <troupe/telemetry/journal.hpp>
 #include <troupe/base/text.hpp>
+#include <troupe/telemetry/journal.hpp>
 
 namespace troupe::data {
 
 namespace asio = boost::asio;
 
-stream_importer::stream_importer(context_ptr c, import_options options) : context_(std::move(c)), options_(std::move(options)), wake_(context_->io, transport::steady_time::max()) {}
+stream_importer::stream_importer(context_ptr c, import_options options)
+    : context_(std::move(c)), options_(std::move(options)), wake_(context_->io, transport::steady_time::max()) {}
 
 result<void> stream_importer::check_options() const {
   TROUPE_TRY_VOID(check_name("dataset", options_.dataset));
   if (options_.format != data_format::lines)
     return error{errc::unsupported, "only text lines can be imported; typed records come from jobs"};
   if (options_.partitions > limits::partitions_max)
-    return error{errc::invalid_argument, "a dataset has at most " + std::to_string(limits::partitions_max) + " partitions, not " + std::to_string(options_.partitions)};
+    return error{errc::invalid_argument, "a dataset has at most " + std::to_string(limits::partitions_max) +
+                                             " partitions, not " + std::to_string(options_.partitions)};
   return ok();
 }
 
@@ -26,7 +28,9 @@ void stream_importer::plan_partitions() {
   if (options_.size_bytes) {
     const auto size = *options_.size_bytes;
     const auto wanted = (size + limits::segment_bytes - 1) / limits::segment_bytes;
-    partitions_ = options_.partitions != 0 ? options_.partitions : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, partitions_default_max));
+    partitions_ = options_.partitions != 0
+                      ? options_.partitions
+                      : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, partitions_default_max));
     partition_bytes_ = std::max<std::uint64_t>(1, (size + partitions_ - 1) / partitions_);
   }
   segments_.resize(partitions_);
@@ -42,10 +46,13 @@ asio::awaitable<result<void>> stream_importer::begin() {
   auto checked = check_options();
   if (!checked) co_return checked.error();
   members_ = context_->alive_members();
-  copies_ = options_.copies != 0 ? options_.copies : static_cast<std::uint32_t>(std::min<std::size_t>(2, members_.size()));
+  copies_ =
+      options_.copies != 0 ? options_.copies : static_cast<std::uint32_t>(std::min<std::size_t>(2, members_.size()));
   if (copies_ > members_.size())
-    co_return error{errc::failed_precondition, std::to_string(copies_) + " copies need as many alive members, and " + std::to_string(members_.size()) +
-                                                   (members_.size() == 1 ? " is" : " are") + " alive; add a node or ask for fewer copies"};
+    co_return error{errc::failed_precondition, std::to_string(copies_) + " copies need as many alive members, and " +
+                                                   std::to_string(members_.size()) +
+                                                   (members_.size() == 1 ? " is" : " are") +
+                                                   " alive; add a node or ask for fewer copies"};
   metadata::begin_import command;
   command.name = options_.dataset;
   command.format = options_.format;
@@ -129,8 +136,11 @@ asio::awaitable<result<void>> stream_importer::open_next() {
     const auto taken = bytes_taken_.load();
     const auto left = *options_.size_bytes > taken ? *options_.size_bytes - taken : 0;
     // Headers of batches come on top, about 0.03 %.
-    spec.expected_bytes = std::min<std::uint64_t>(limits::segment_bytes + limits::segment_bytes / 256, left + limits::batch_bytes);
-    if (partition_bytes_ != 0) spec.expected_bytes = std::min(spec.expected_bytes, partition_bytes_ + partition_bytes_ / 256 + limits::batch_bytes);
+    spec.expected_bytes =
+        std::min<std::uint64_t>(limits::segment_bytes + limits::segment_bytes / 256, left + limits::batch_bytes);
+    if (partition_bytes_ != 0)
+      spec.expected_bytes =
+          std::min(spec.expected_bytes, partition_bytes_ + partition_bytes_ / 256 + limits::batch_bytes);
   }
   // Members that died since are left out; the rotation goes on over the others.
   members_ = context_->alive_members();
@@ -197,8 +207,8 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
   co_return ok();
 }
 
-/// Opens a segment with its first batch. Room for all of it is reserved before that, so this batch tells whether the disks are full: where all are, the segment goes
-/// to other members.
+/// Opens a segment with its first batch. Room for all of it is reserved before that, so this batch tells whether the
+/// disks are full: where all are, the segment goes to other members.
 asio::awaitable<result<void>> stream_importer::place_first(std::shared_ptr<bytes> payload, std::uint64_t records) {
   for (;;) {
     auto opened = co_await open_next();
@@ -206,14 +216,16 @@ asio::awaitable<result<void>> stream_importer::place_first(std::shared_ptr<bytes
     auto writer = open_->writer;
     auto pending = transport::await_result<void>(
         [writer, payload, records](std::function<void(result<void>)> then) {
-          writer->append(*payload, records, [payload, then = std::move(then)](result<void> written) { then(std::move(written)); });
+          writer->append(*payload, records,
+                         [payload, then = std::move(then)](result<void> written) { then(std::move(written)); });
         },
         transport::after(10 * context_->options.request_time_max));
     auto written = co_await std::move(pending);
     if (written || failed_ || written.error().code() != errc::resource_exhausted) co_return written;
     full_.insert(open_->replicas.begin(), open_->replicas.end());
     const auto alive = context_->alive_members();
-    const auto others = std::count_if(alive.begin(), alive.end(), [&](const context::place& p) { return !full_.contains(p.id); });
+    const auto others =
+        std::count_if(alive.begin(), alive.end(), [&](const context::place& p) { return !full_.contains(p.id); });
     if (static_cast<std::size_t>(others) < copies_) co_return written;
     segments_[open_->partition].pop_back();
     open_.reset();
@@ -228,15 +240,20 @@ asio::awaitable<result<void>> stream_importer::roll() {
   auto full = std::move(*open_);
   open_.reset();
   asio::co_spawn(
-      context_->io, [self = shared_from_this(), full = std::move(full)]() mutable -> asio::awaitable<void> { co_await self->seal(std::move(full)); }, asio::detached);
+      context_->io,
+      [self = shared_from_this(), full = std::move(full)]() mutable -> asio::awaitable<void> {
+        co_await self->seal(std::move(full));
+      },
+      asio::detached);
   co_return ok();
 }
 
 asio::awaitable<void> stream_importer::seal(open_segment s) {
   auto writer = s.writer;
   // The writer keeps its own deadlines for every step; this one is for a defect.
-  auto sealed_pending = transport::await_result<sealed_output>([writer](std::function<void(result<sealed_output>)> then) { writer->seal(std::move(then)); },
-                                                                transport::after(10 * context_->options.request_time_max));
+  auto sealed_pending = transport::await_result<sealed_output>(
+      [writer](std::function<void(result<sealed_output>)> then) { writer->seal(std::move(then)); },
+      transport::after(10 * context_->options.request_time_max));
   auto sealed = co_await std::move(sealed_pending);
   if (!sealed) {
     fail(sealed.error());
@@ -261,7 +278,8 @@ asio::awaitable<result<void>> stream_importer::restore_copies(sealed_output& sea
     };
     const auto target = std::find_if(alive.begin(), alive.end(), [&](const auto& p) { return !unfit(p.id); });
     if (target == alive.end()) {
-      std::string text = "segment " + to_string(segment.id) + " has " + std::to_string(segment.holders.size()) + " of " + std::to_string(copies_) + " copies and no other member can take one:";
+      std::string text = "segment " + to_string(segment.id) + " has " + std::to_string(segment.holders.size()) +
+                         " of " + std::to_string(copies_) + " copies and no other member can take one:";
       auto code = errc::unavailable;
       for (const auto& f : lost) {
         text += " " + context_->name_of(f.member) + " failed (" + f.why.message() + ");";
@@ -337,9 +355,11 @@ asio::awaitable<result<import_result>> stream_importer::finish() {
   }
   ended_ = true;
   failed_ = error{errc::failed_precondition, "this import has ended"};
-  context_->parts.journal.append("dataset_imported", context_->name_of(context_->self()),
-                                 "dataset " + options_.dataset + " was imported: " + std::to_string(out.records) + " records, " + format_bytes(out.bytes),
-                                 {{"dataset", options_.dataset}, {"records", std::to_string(out.records)}, {"bytes", std::to_string(out.bytes)}});
+  context_->parts.journal.append(
+      "dataset_imported", context_->name_of(context_->self()),
+      "dataset " + options_.dataset + " was imported: " + std::to_string(out.records) + " records, " +
+          format_bytes(out.bytes),
+      {{"dataset", options_.dataset}, {"records", std::to_string(out.records)}, {"bytes", std::to_string(out.bytes)}});
   co_return out;
 }
 
@@ -359,7 +379,11 @@ asio::awaitable<void> stream_importer::abort(error why) {
 void stream_importer::abandon() {
   if (ended_ || !begun_) return;
   asio::co_spawn(
-      context_->io, [self = shared_from_this()]() -> asio::awaitable<void> { co_await self->abort(error{errc::cancelled, "the import was given up"}); }, asio::detached);
+      context_->io,
+      [self = shared_from_this()]() -> asio::awaitable<void> {
+        co_await self->abort(error{errc::cancelled, "the import was given up"});
+      },
+      asio::detached);
 }
 
 import_progress stream_importer::progress() const { return {bytes_taken_, records_, segments_sealed_}; }
@@ -368,7 +392,8 @@ namespace {
 
 class import_handle final : public importer {
  public:
-  import_handle(std::shared_ptr<stream_importer> behind, context_ptr c) : behind_(std::move(behind)), context_(std::move(c)) {}
+  import_handle(std::shared_ptr<stream_importer> behind, context_ptr c)
+      : behind_(std::move(behind)), context_(std::move(c)) {}
   ~import_handle() override {
     if (context_->stopping) return;
     asio::post(context_->io, [b = behind_] { b->abandon(); });
@@ -387,7 +412,8 @@ class import_handle final : public importer {
   }
   asio::awaitable<void> abort() override {
     if (context_->stopping) co_return;
-    co_await asio::co_spawn(context_->io, behind_->abort(error{errc::cancelled, "the import was aborted"}), asio::use_awaitable);
+    co_await asio::co_spawn(context_->io, behind_->abort(error{errc::cancelled, "the import was aborted"}),
+                            asio::use_awaitable);
   }
   [[nodiscard]] import_progress progress() const override { return behind_->progress(); }
 

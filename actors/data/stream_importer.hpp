@@ -5,7 +5,8 @@
 
 namespace troupe::data {
 
-/// What is behind an importer: batches from the line batcher go to the open segment's writer; full segments are sealed behind its back while the next one is written.
+/// What is behind an importer: batches from the line batcher go to the open segment's writer; full segments are sealed
+/// behind its back while the next one is written.
 ///
 ///   bytes → [line batcher] → batches → [writer: segment 7 → node1, node2] … [sealing: segment 6 → node2, node3]
 ///
@@ -28,7 +29,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
 
  private:
   static constexpr std::uint64_t bytes_in_flight_max = 6 << 20;  ///< of batches that some replica has not written yet
-  static constexpr std::size_t sealing_max = 2;                  ///< segments that are being synced while the next is written
+  static constexpr std::size_t sealing_max = 2;  ///< segments that are being synced while the next is written
   static constexpr std::uint32_t ids_at_once = 64;
   static constexpr std::uint32_t partitions_default_max = 1024;
 
@@ -66,7 +67,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
   std::vector<context::place> members_;
   std::set<member_id> full_;  ///< had no room for a segment: left out while there are others
   std::uint32_t copies_ = 1;
-  std::uint32_t partitions_ = 1;      ///< as planned; grows when the size is unknown
+  std::uint32_t partitions_ = 1;       ///< as planned; grows when the size is unknown
   std::uint64_t partition_bytes_ = 0;  ///< of the plan; 0: the size is unknown
   std::uint32_t partition_ = 0;
 

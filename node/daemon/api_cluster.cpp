@@ -42,7 +42,9 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
   const auto page = make_page<api::node>(request, [&](const std::string& after, auto take) {
     s.metadata.read([&](const metadata::state& state) {
       // node10 comes after node9: by length first, as names usually differ by a number at their end.
-      const auto order = [](const std::string& a, const std::string& b) { return std::pair(a.size(), a) < std::pair(b.size(), b); };
+      const auto order = [](const std::string& a, const std::string& b) {
+        return std::pair(a.size(), a) < std::pair(b.size(), b);
+      };
       std::map<std::string, const metadata::member*, decltype(order)> by_name(order);
       for (const auto& [id, m] : state.members()) by_name.emplace(m.name, &m);
       for (auto at = after.empty() ? by_name.begin() : by_name.upper_bound(after); at != by_name.end(); ++at) {
@@ -55,7 +57,7 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
       }
     });
   });
-  if (!page) co_return (void)co_await response.send_problem(page.error());
+  if (!page) co_return (void) co_await response.send_problem(page.error());
   if (!fresh) response.set_field("Troupe-Stale", "true");
   (void)co_await response.send_json(api::to_text(*page));
 }
@@ -87,14 +89,17 @@ awaitable<void> stop_node(api_services& s, http_request& request, http_response&
     if (m == nullptr) return std::nullopt;
     return *m;
   });
-  if (!found) co_return (void)co_await response.send_problem(error{errc::not_found, "no node \"" + name + "\"; `nodes` lists them"});
+  if (!found)
+    co_return (void) co_await response.send_problem(
+        error{errc::not_found, "no node \"" + name + "\"; `nodes` lists them"});
   if (found->id != s.self) {
     if (found->state == metadata::member_state::left || found->state == metadata::member_state::dead)
-      co_return (void)co_await response.send_problem(error{errc::failed_precondition, name + " does not run: " + found->state_reason});
+      co_return (void) co_await response.send_problem(
+          error{errc::failed_precondition, name + " does not run: " + found->state_reason});
     // Named, not written into the co_await: g++ 12 destroys such temporaries twice.
     auto ask = [address = found->address, name, token = s.token] { return ask_to_stop(address, name, token); };
     const auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
-    if (!asked) co_return (void)co_await response.send_problem(asked.error());
+    if (!asked) co_return (void) co_await response.send_problem(asked.error());
   }
   (void)co_await response.send_json(api::to_text(to_api(*found, leader)), 202);
   if (found->id == s.self) s.stop("asked to stop by the API");
@@ -105,14 +110,15 @@ awaitable<void> events(api_services& s, http_request& request, http_response& re
   const auto limit = request.query_number("limit", 1'000, 1, limits::events_kept_max);
   const auto wait_ms = request.query_number("wait_ms", 0, 0, 3'600'000);
   for (const auto* number : {&after, &limit, &wait_ms})
-    if (!*number) co_return (void)co_await response.send_problem(number->error());
+    if (!*number) co_return (void) co_await response.send_problem(number->error());
   const auto deadline = request.poll_deadline(std::chrono::milliseconds(*wait_ms));
   api::list<api::event> out;
   for (;;) {
     const auto seen = s.changes.generation();
     for (const auto& e : s.journal.after(*after, *limit)) out.items.push_back(to_api(e));
     if (!out.items.empty()) break;
-    const bool changed = co_await request.wait_for(s.changes, seen, deadline);  // a statement of its own: g++ 12 miscompiles co_await behind ||
+    const bool changed = co_await request.wait_for(
+        s.changes, seen, deadline);  // a statement of its own: g++ 12 miscompiles co_await behind ||
     if (!changed) break;
   }
   if (!out.items.empty() && out.items.size() == *limit) out.next_cursor = std::to_string(out.items.back().id);
@@ -122,7 +128,7 @@ awaitable<void> events(api_services& s, http_request& request, http_response& re
 awaitable<void> tree(api_services& s, http_request&, http_response& response) {
   const auto got = co_await transport::await_result<std::vector<message::tree_entry>>(
       [&](auto then) { s.actors.tree(2'000ms, std::move(then)); }, transport::after(2'500ms));
-  if (!got) co_return (void)co_await response.send_problem(got.error());
+  if (!got) co_return (void) co_await response.send_problem(got.error());
   api::list<api::actor> out;
   for (const auto& e : *got) {
     api::actor a;
@@ -140,19 +146,26 @@ awaitable<void> tree(api_services& s, http_request&, http_response& response) {
   (void)co_await response.send_json(api::to_text(out));
 }
 
-awaitable<void> openapi(http_response& response) { (void)co_await response.send_json(boost::json::serialize(api::openapi_document())); }
+awaitable<void> openapi(http_response& response) {
+  (void)co_await response.send_json(boost::json::serialize(api::openapi_document()));
+}
 
 awaitable<void> ready(api_services& s, http_response& response) {
-  if (s.ready) co_return (void)co_await response.send(200, "text/plain", "ready\n");
+  if (s.ready) co_return (void) co_await response.send(200, "text/plain", "ready\n");
   (void)co_await response.send(503, "text/plain", "not ready\n");
 }
 
 }  // namespace
 
 void add_cluster_routes(transport::http_router& router, api_services& s) {
-  router.get("/livez", [](auto&, auto& out) -> awaitable<void> { (void)co_await out.send(200, "text/plain", "alive\n"); }, transport::http_access::open);
-  router.get("/readyz", [&s](auto&, auto& out) { return ready(s, out); }, transport::http_access::open);
-  router.get("/metrics", [&s](auto&, auto& out) -> awaitable<void> { (void)co_await out.send(200, "text/plain; version=0.0.4", s.metrics.prometheus_text()); });
+  router.get(
+      "/livez", [](auto&, auto& out) -> awaitable<void> { (void)co_await out.send(200, "text/plain", "alive\n"); },
+      transport::http_access::open);
+  router.get(
+      "/readyz", [&s](auto&, auto& out) { return ready(s, out); }, transport::http_access::open);
+  router.get("/metrics", [&s](auto&, auto& out) -> awaitable<void> {
+    (void)co_await out.send(200, "text/plain; version=0.0.4", s.metrics.prometheus_text());
+  });
   router.get("/api/v1/openapi.json", [](auto&, auto& out) { return openapi(out); });
   router.get("/api/v1/cluster", [&s](auto& in, auto& out) { return cluster(s, in, out); });
   router.get("/api/v1/nodes", [&s](auto& in, auto& out) { return nodes(s, in, out); });

@@ -19,7 +19,8 @@ error no_dataset(std::string_view name) {
 }
 
 awaitable<void> list(api_services& s, http_request& request, http_response& response) {
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   const auto page = make_page<api::dataset_summary>(request, [&](const std::string& after, auto take) {
     s.metadata.read([&](const metadata::state& state) {
       std::map<std::string, const metadata::dataset*> by_name;
@@ -29,7 +30,7 @@ awaitable<void> list(api_services& s, http_request& request, http_response& resp
         if (!take(at->first, to_summary(*at->second))) break;
     });
   });
-  if (!page) co_return (void)co_await response.send_problem(page.error());
+  if (!page) co_return (void) co_await response.send_problem(page.error());
   (void)co_await response.send_json(api::to_text(*page));
 }
 
@@ -42,32 +43,34 @@ std::optional<api::dataset> find(api_services& s, std::string_view name) {
 }
 
 awaitable<void> describe(api_services& s, http_request& request, http_response& response) {
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   const auto found = find(s, request.parameter("name"));
-  if (!found) co_return (void)co_await response.send_problem(no_dataset(request.parameter("name")));
+  if (!found) co_return (void) co_await response.send_problem(no_dataset(request.parameter("name")));
   (void)co_await response.send_json(api::to_text(*found));
 }
 
 awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
   metadata::command command = metadata::delete_dataset{std::string(request.parameter("name"))};
   const auto gone = co_await propose(s, std::move(command));
-  if (!gone) co_return (void)co_await response.send_problem(gone.error());
+  if (!gone) co_return (void) co_await response.send_problem(gone.error());
   (void)co_await response.send_empty();
 }
 
-/// The body is the data. It becomes a dataset when its end has come and everything is on its disks; otherwise nothing of it stays.
+/// The body is the data. It becomes a dataset when its end has come and everything is on its disks; otherwise nothing
+/// of it stays.
 awaitable<void> import(api_services& s, http_request& request, http_response& response) {
   data::import_options options;
   options.dataset = std::string(request.parameter("name"));
   const auto refuse = [&](const error& e) { return response.send_problem(e); };
-  if (const auto good = check_name("dataset", options.dataset); !good) co_return (void)co_await refuse(good.error());
+  if (const auto good = check_name("dataset", options.dataset); !good) co_return (void) co_await refuse(good.error());
   const std::string format(request.query("format").value_or("lines"));
   if (!boost::describe::enum_from_string(format.c_str(), options.format))
-    co_return (void)co_await refuse({errc::invalid_argument, "unknown format \"" + format + "\" (known: lines)"});
+    co_return (void) co_await refuse({errc::invalid_argument, "unknown format \"" + format + "\" (known: lines)"});
   const auto copies = request.query_number("copies", 0, 1, 16);
-  if (!copies) co_return (void)co_await refuse(copies.error());
+  if (!copies) co_return (void) co_await refuse(copies.error());
   const auto partitions = request.query_number("partitions", 0, 1, limits::partitions_max);
-  if (!partitions) co_return (void)co_await refuse(partitions.error());
+  if (!partitions) co_return (void) co_await refuse(partitions.error());
   options.copies = static_cast<std::uint32_t>(*copies);
   options.partitions = static_cast<std::uint32_t>(*partitions);
   options.replace = request.query("replace").value_or("false") == "true";
@@ -79,7 +82,7 @@ awaitable<void> import(api_services& s, http_request& request, http_response& re
         s.data.start_import(options, [then](result<std::unique_ptr<data::importer>> r) { then(std::move(r)); });
       },
       transport::after(std::chrono::seconds(15)));
-  if (!started) co_return (void)co_await refuse(started.error());
+  if (!started) co_return (void) co_await refuse(started.error());
   auto& importer = **started;
   std::vector<char> buffer(256 << 10);
   std::optional<error> failure;
@@ -101,10 +104,12 @@ awaitable<void> import(api_services& s, http_request& request, http_response& re
   }
   if (failure) {
     co_await importer.abort();
-    co_return (void)co_await refuse(*failure);
+    co_return (void) co_await refuse(*failure);
   }
   const auto made = find(s, options.dataset);
-  if (!made) co_return (void)co_await refuse({errc::aborted, "dataset " + options.dataset + " was imported and deleted by somebody at once"});
+  if (!made)
+    co_return (void) co_await refuse(
+        {errc::aborted, "dataset " + options.dataset + " was imported and deleted by somebody at once"});
   (void)co_await response.send_json(api::to_text(*made), 201);
 }
 
@@ -112,20 +117,24 @@ awaitable<void> export_text(api_services& s, http_request& request, http_respons
   const std::string name(request.parameter("name"));
   const std::string format(request.query("format").value_or("lines"));
   const auto as = format::parse_text_format(format);
-  if (!as) co_return (void)co_await response.send_problem(as.error());
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (!as) co_return (void) co_await response.send_problem(as.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   auto opened = s.data.open_export(name, *as);
-  if (!opened) co_return (void)co_await response.send_problem(opened.error());
+  if (!opened) co_return (void) co_await response.send_problem(opened.error());
   auto& exporter = **opened;
   auto piece = co_await exporter.next();  // before the status is sent, so that a lost dataset is a proper error
-  if (!piece) co_return (void)co_await response.send_problem(piece.error());
-  if (!co_await response.begin(200, *as == data::text_format::json ? "application/x-ndjson" : *as == data::text_format::csv ? "text/csv" : "text/plain; charset=utf-8"))
+  if (!piece) co_return (void) co_await response.send_problem(piece.error());
+  if (!co_await response.begin(200, *as == data::text_format::json  ? "application/x-ndjson"
+                                    : *as == data::text_format::csv ? "text/csv"
+                                                                    : "text/plain; charset=utf-8"))
     co_return;
   while (!piece->empty()) {
     if (!co_await response.write(*piece)) co_return;
     piece = co_await exporter.next();
     if (!piece) {
-      s.journal.append("export_failed", s.name, "export of " + name + ": " + piece.error().message(), {{"dataset", name}});
+      s.journal.append("export_failed", s.name, "export of " + name + ": " + piece.error().message(),
+                       {{"dataset", name}});
       response.abort();  // the client must not take a part for the whole
       co_return;
     }
@@ -135,15 +144,17 @@ awaitable<void> export_text(api_services& s, http_request& request, http_respons
 
 awaitable<void> head(api_services& s, http_request& request, http_response& response) {
   const auto limit = request.query_number("limit", 10, 1, 10'000);
-  if (!limit) co_return (void)co_await response.send_problem(limit.error());
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (!limit) co_return (void) co_await response.send_problem(limit.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   const std::string name(request.parameter("name"));
   const auto shown = co_await transport::await_result<std::vector<data::shown_record>>(
       [&](auto then) { s.data.head(name, *limit, std::move(then)); }, transport::after(limits::request_time_max));
-  if (!shown) co_return (void)co_await response.send_problem(shown.error());
+  if (!shown) co_return (void) co_await response.send_problem(shown.error());
   if (!co_await response.begin(200, "application/x-ndjson")) co_return;
   for (const auto& r : *shown) {
-    const auto line = "{\"partition\":" + std::to_string(r.partition) + ",\"offset\":" + std::to_string(r.offset) + ",\"record\":" + r.json + "}\n";
+    const auto line = "{\"partition\":" + std::to_string(r.partition) + ",\"offset\":" + std::to_string(r.offset) +
+                      ",\"record\":" + r.json + "}\n";
     if (!co_await response.write(line)) co_return;
   }
   (void)co_await response.end();

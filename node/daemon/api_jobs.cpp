@@ -49,7 +49,8 @@ awaitable<void> add_live(api_services& s, api::job& shown) {
 error no_job(job_id id) { return {errc::not_found, "no job " + to_string(id) + "; `jobs` lists those that are known"}; }
 
 awaitable<void> list(api_services& s, http_request& request, http_response& response) {
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   // The newest first, as people look for what they have just started; the cursor is the last number shown.
   std::optional<error> wrong;
   const auto page = make_page<api::job>(request, [&](const std::string& after, auto take) {
@@ -70,16 +71,16 @@ awaitable<void> list(api_services& s, http_request& request, http_response& resp
       }
     });
   });
-  if (wrong) co_return (void)co_await response.send_problem(*wrong);
-  if (!page) co_return (void)co_await response.send_problem(page.error());
+  if (wrong) co_return (void) co_await response.send_problem(*wrong);
+  if (!page) co_return (void) co_await response.send_problem(page.error());
   (void)co_await response.send_json(api::to_text(*page));
 }
 
 awaitable<void> create(api_services& s, http_request& request, http_response& response) {
   const auto body = co_await request.read_body(1 << 20);
-  if (!body) co_return (void)co_await response.send_problem(body.error());
+  if (!body) co_return (void) co_await response.send_problem(body.error());
   const auto wanted = api::from_text<api::job_request>(*body, "job request", api::unknown_members::refused);
-  if (!wanted) co_return (void)co_await response.send_problem(wanted.error());
+  if (!wanted) co_return (void) co_await response.send_problem(wanted.error());
   metadata::create_job wish;
   wish.job_name = wanted->job;
   wish.module_hash = wanted->module_hash;
@@ -91,18 +92,19 @@ awaitable<void> create(api_services& s, http_request& request, http_response& re
   fill_random(&wish.seed, sizeof wish.seed);
   metadata::command command = std::move(wish);
   const auto made = co_await propose(s, std::move(command));
-  if (!made) co_return (void)co_await response.send_problem(made.error());
+  if (!made) co_return (void) co_await response.send_problem(made.error());
   const auto shown = find(s, made->job);
-  if (!shown) co_return (void)co_await response.send_problem(no_job(made->job));
+  if (!shown) co_return (void) co_await response.send_problem(no_job(made->job));
   (void)co_await response.send_json(api::to_text(*shown), 201);
 }
 
 awaitable<void> show(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
-  if (!id) co_return (void)co_await response.send_problem(id.error());
+  if (!id) co_return (void) co_await response.send_problem(id.error());
   const auto wait_ms = request.query_number("wait_ms", 0, 0, 3'600'000);
-  if (!wait_ms) co_return (void)co_await response.send_problem(wait_ms.error());
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (!wait_ms) co_return (void) co_await response.send_problem(wait_ms.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   const auto deadline = request.poll_deadline(std::chrono::milliseconds(*wait_ms));
   std::optional<api::job> shown;
   for (;;) {
@@ -111,43 +113,48 @@ awaitable<void> show(api_services& s, http_request& request, http_response& resp
     if (!shown || api::has_ended(shown->state)) break;
     if (!co_await request.wait_for(s.changes, seen, deadline)) break;
   }
-  if (!shown) co_return (void)co_await response.send_problem(no_job(*id));
+  if (!shown) co_return (void) co_await response.send_problem(no_job(*id));
   if (!api::has_ended(shown->state)) co_await add_live(s, *shown);
   (void)co_await response.send_json(api::to_text(*shown));
 }
 
 awaitable<void> cancel(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
-  if (!id) co_return (void)co_await response.send_problem(id.error());
+  if (!id) co_return (void) co_await response.send_problem(id.error());
   metadata::command command = metadata::cancel_job{*id, "cancelled by a user"};
   const auto done = co_await propose(s, std::move(command));
-  if (!done) co_return (void)co_await response.send_problem(done.error());
+  if (!done) co_return (void) co_await response.send_problem(done.error());
   const auto shown = find(s, *id);
-  if (!shown) co_return (void)co_await response.send_problem(no_job(*id));
+  if (!shown) co_return (void) co_await response.send_problem(no_job(*id));
   (void)co_await response.send_json(api::to_text(*shown));
 }
 
 awaitable<void> logs(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
-  if (!id) co_return (void)co_await response.send_problem(id.error());
+  if (!id) co_return (void) co_await response.send_problem(id.error());
   const auto limit = request.query_number("limit", 1'000, 1, limits::job_log_lines_max);
-  if (!limit) co_return (void)co_await response.send_problem(limit.error());
+  if (!limit) co_return (void) co_await response.send_problem(limit.error());
   std::uint64_t after = 0;
   if (const auto cursor = request.query("cursor")) {
     const auto [rest, failure] = std::from_chars(cursor->data(), cursor->data() + cursor->size(), after);
     if (failure != std::errc{} || rest != cursor->data() + cursor->size())
-      co_return (void)co_await response.send_problem(error{errc::invalid_argument, "not a cursor: \"" + std::string(*cursor) + "\""});
+      co_return (void) co_await response.send_problem(
+          error{errc::invalid_argument, "not a cursor: \"" + std::string(*cursor) + "\""});
   }
-  if (!find(s, *id)) co_return (void)co_await response.send_problem(no_job(*id));
+  if (!find(s, *id)) co_return (void) co_await response.send_problem(no_job(*id));
   api::list<api::job_log_line> page;
   bool more = true;
   while (more && page.items.size() < *limit) {
     const auto got = co_await transport::await_result<message::job_log_page>(
-        [&](auto then) { s.actors.job_logs(*id, after, static_cast<std::uint32_t>(*limit - page.items.size()), 2'000ms, std::move(then)); },
+        [&](auto then) {
+          s.actors.job_logs(*id, after, static_cast<std::uint32_t>(*limit - page.items.size()), 2'000ms,
+                            std::move(then));
+        },
         transport::after(2'500ms));
-    if (!got) co_return (void)co_await response.send_problem(got.error());
+    if (!got) co_return (void) co_await response.send_problem(got.error());
     for (const auto& line : got->lines)
-      page.items.push_back({api::timestamp{line.at_unix_ms}, line.node, line.what.stage, line.what.task, line.what.attempt, line.text});
+      page.items.push_back(
+          {api::timestamp{line.at_unix_ms}, line.node, line.what.stage, line.what.task, line.what.attempt, line.text});
     if (!got->lines.empty()) after = got->first + got->lines.size() - 1;
     more = got->more && !got->lines.empty();
   }

@@ -19,7 +19,8 @@ using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
 
-/// Writes the file under a name of its own, asks a child process what is in it (a module's code never runs in a daemon), and keeps it when it is sound.
+/// Writes the file under a name of its own, asks a child process what is in it (a module's code never runs in a
+/// daemon), and keeps it when it is sound.
 result<metadata::module_info> examine_and_keep(const api_services& s, const std::string& name, const bytes& content) {
   const auto path = s.scratch + "/" + random_hex(8) + ".so";
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -42,7 +43,8 @@ result<metadata::module_info> examine_and_keep(const api_services& s, const std:
   if (!description) {
     // The user knows the module by its own name, not by that of our scratch file.
     auto message = description.error().message();
-    for (std::size_t at; (at = message.find(path)) != std::string::npos;) message.replace(at, path.size(), name + ".so");
+    for (std::size_t at; (at = message.find(path)) != std::string::npos;)
+      message.replace(at, path.size(), name + ".so");
     return error{description.error().code(), message};
   }
   metadata::module_info info;
@@ -51,51 +53,57 @@ result<metadata::module_info> examine_and_keep(const api_services& s, const std:
   info.size_bytes = content.size();
   info.holders = {s.self};
   for (auto& j : description->jobs)
-    info.jobs.push_back({std::move(j.name), j.input_format, std::move(j.input_schema), j.output_format, std::move(j.output_schema), j.stages});
+    info.jobs.push_back({std::move(j.name), j.input_format, std::move(j.input_schema), j.output_format,
+                         std::move(j.output_schema), j.stages});
   TROUPE_TRY(info.hash, s.modules.put(content));
   return info;
 }
 
 awaitable<void> load(api_services& s, http_request& request, http_response& response) {
   const std::string name(request.query("name").value_or(""));
-  if (const auto good = check_name("module", name); !good) co_return (void)co_await response.send_problem(good.error());
+  if (const auto good = check_name("module", name); !good)
+    co_return (void) co_await response.send_problem(good.error());
   auto content = co_await request.read_body();
-  if (!content) co_return (void)co_await response.send_problem(content.error());
+  if (!content) co_return (void) co_await response.send_problem(content.error());
   // Named, not written into the co_await: g++ 12 destroys such temporaries twice.
   auto examine = [&s, name, content = std::move(*content)] { return examine_and_keep(s, name, content); };
   auto info = co_await run_blocking<metadata::module_info>(s, std::move(examine), 30s);
-  if (!info) co_return (void)co_await response.send_problem(info.error());
+  if (!info) co_return (void) co_await response.send_problem(info.error());
   const auto hash = info->hash;
   metadata::command command = metadata::load_module{std::move(*info)};
   const auto loaded = co_await propose(s, std::move(command));
-  if (!loaded) co_return (void)co_await response.send_problem(loaded.error());
+  if (!loaded) co_return (void) co_await response.send_problem(loaded.error());
   const auto shown = s.metadata.read([&](const metadata::state& state) -> std::optional<api::module_info> {
     const auto* m = state.find_module(hash);
     if (m == nullptr) return std::nullopt;
     return to_api(state, *m);
   });
-  if (!shown) co_return (void)co_await response.send_problem(error{errc::aborted, "module " + name + " was loaded and deleted by somebody at once"});
+  if (!shown)
+    co_return (void) co_await response.send_problem(
+        error{errc::aborted, "module " + name + " was loaded and deleted by somebody at once"});
   (void)co_await response.send_json(api::to_text(*shown), 201);
 }
 
 awaitable<void> list(api_services& s, http_request& request, http_response& response) {
-  if (const auto fresh = co_await catch_up(s, request); !fresh) co_return (void)co_await response.send_problem(fresh.error());
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
   const auto page = make_page<api::module_info>(request, [&](const std::string& after, auto take) {
     s.metadata.read([&](const metadata::state& state) {
-      std::map<std::string, const metadata::module_info*> by_key;  // several loads of one name: the newest is what `run` takes, all are shown
+      std::map<std::string, const metadata::module_info*>
+          by_key;  // several loads of one name: the newest is what `run` takes, all are shown
       for (const auto& m : state.modules()) by_key.emplace(m.name + "@" + m.hash, &m);
       for (auto at = by_key.upper_bound(after); at != by_key.end(); ++at)
         if (!take(at->first, to_api(state, *at->second))) break;
     });
   });
-  if (!page) co_return (void)co_await response.send_problem(page.error());
+  if (!page) co_return (void) co_await response.send_problem(page.error());
   (void)co_await response.send_json(api::to_text(*page));
 }
 
 awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
   metadata::command command = metadata::delete_module{std::string(request.parameter("name"))};
   const auto gone = co_await propose(s, std::move(command));
-  if (!gone) co_return (void)co_await response.send_problem(gone.error());
+  if (!gone) co_return (void) co_await response.send_problem(gone.error());
   (void)co_await response.send_empty();
 }
 

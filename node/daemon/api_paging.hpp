@@ -8,8 +8,8 @@ namespace troupe::node {
 inline constexpr std::uint64_t page_items_default = 1'000;
 inline constexpr std::uint64_t page_items_max = 10'000;
 
-/// One page of a collection: items are visited in the order of their keys, `cursor` is the key of the last one seen. `for_each(after, take)` calls
-/// `take(key, item)` for items beyond `after`, in order, until it returns false.
+/// One page of a collection: items are visited in the order of their keys, `cursor` is the key of the last one seen.
+/// `for_each(after, take)` calls `take(key, item)` for items beyond `after`, in order, until it returns false.
 template <class Item, class ForEach>
 result<api::list<Item>> make_page(const transport::http_request& request, ForEach for_each) {
   const auto limit = request.query_number("limit", page_items_default, 1, page_items_max);

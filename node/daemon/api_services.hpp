@@ -26,25 +26,27 @@ namespace troupe::node {
 struct api_services {
   cluster_id cluster;
   member_id self;
-  std::string name;          ///< of this node
+  std::string name;  ///< of this node
   std::string cluster_name;
-  std::string token;         ///< for handing a request on to another node
+  std::string token;  ///< for handing a request on to another node
   std::string worker_program;
-  std::string scratch;       ///< a folder of the data directory, for modules that are being looked at
+  std::string scratch;  ///< a folder of the data directory, for modules that are being looked at
   metadata::service& metadata;
   data::data_plane& data;
   data::module_store& modules;
   actors::cluster_actors& actors;
   telemetry::journal& journal;
   telemetry::metrics& metrics;
-  transport::notifier& changes;         ///< after every applied command and every event
-  boost::asio::thread_pool& blocking;   ///< for what waits on a disk, a child process or another node
-  std::atomic<bool>& ready;             ///< joined, recovered, and not on its way out
+  transport::notifier& changes;           ///< after every applied command and every event
+  boost::asio::thread_pool& blocking;     ///< for what waits on a disk, a child process or another node
+  std::atomic<bool>& ready;               ///< joined, recovered, and not on its way out
   std::function<void(std::string)> stop;  ///< begins to leave in order; returns at once
 };
 
-/// Commits a command; the deadline covers the way to the metadata's holder and back. A fresh request id each: HTTP clients that retry do so with a new request.
-inline boost::asio::awaitable<result<metadata::response>> propose(api_services& s, metadata::command what, std::uint32_t deadline_ms = 10'000) {
+/// Commits a command; the deadline covers the way to the metadata's holder and back. A fresh request id each: HTTP
+/// clients that retry do so with a new request.
+inline boost::asio::awaitable<result<metadata::response>> propose(api_services& s, metadata::command what,
+                                                                  std::uint32_t deadline_ms = 10'000) {
   co_return co_await transport::await_result<metadata::response>(
       [&](auto then) { s.metadata.propose(std::move(what), request_id::random(), deadline_ms, std::move(then)); },
       transport::after(std::chrono::milliseconds(deadline_ms + 500)));
@@ -56,14 +58,18 @@ inline boost::asio::awaitable<result<void>> catch_up(api_services& s, std::uint3
                                                    transport::after(std::chrono::milliseconds(deadline_ms + 500)));
 }
 
-/// The same for a request that reads: nothing to do when it says `?consistency=stale`, which works while the metadata's holder is away.
+/// The same for a request that reads: nothing to do when it says `?consistency=stale`, which works while the metadata's
+/// holder is away.
 inline boost::asio::awaitable<result<void>> catch_up(api_services& s, const transport::http_request& request) {
   const auto wanted = request.query("consistency").value_or("linearizable");
   if (wanted == "stale") co_return ok();
   if (wanted != "linearizable")
-    co_return error{errc::invalid_argument, "unknown consistency \"" + std::string(wanted) + "\" (known: linearizable, stale)"};
+    co_return error{errc::invalid_argument,
+                    "unknown consistency \"" + std::string(wanted) + "\" (known: linearizable, stale)"};
   auto done = co_await catch_up(s);
-  if (!done) co_return done.error().with_context("reading the cluster's metadata (add consistency=stale to read what this node knows)");
+  if (!done)
+    co_return done.error().with_context(
+        "reading the cluster's metadata (add consistency=stale to read what this node knows)");
   co_return done;
 }
 
@@ -71,7 +77,9 @@ inline boost::asio::awaitable<result<void>> catch_up(api_services& s, const tran
 template <class T, class F>
 boost::asio::awaitable<result<T>> run_blocking(api_services& s, F f, std::chrono::milliseconds deadline) {
   co_return co_await transport::await_result<T>(
-      [&](auto then) { boost::asio::post(s.blocking, [f = std::move(f), then = std::move(then)]() mutable { then(f()); }); },
+      [&](auto then) {
+        boost::asio::post(s.blocking, [f = std::move(f), then = std::move(then)]() mutable { then(f()); });
+      },
       transport::after(deadline));
 }
 

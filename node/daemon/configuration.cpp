@@ -16,8 +16,10 @@
 namespace troupe::node {
 namespace {
 
-/// Every setting that a TOML file may hold, with how it is set from a word. One table for reading and for --help's names.
-void apply_setting(configuration& c, const std::string& key, const std::vector<std::string>& values, const std::string& file) {
+/// Every setting that a TOML file may hold, with how it is set from a word. One table for reading and for --help's
+/// names.
+void apply_setting(configuration& c, const std::string& key, const std::vector<std::string>& values,
+                   const std::string& file) {
   const auto refuse = [&](const std::string& why) { throw CLI::ValidationError(file, key + ": " + why); };
   const auto one = [&]() -> const std::string& {
     if (values.size() != 1) refuse("one value is expected");
@@ -28,19 +30,32 @@ void apply_setting(configuration& c, const std::string& key, const std::vector<s
     if (!parsed) refuse(parsed.error().message());
     return *parsed;
   };
-  if (key == "listen") c.listen = one();
-  else if (key == "name") c.name = one();
-  else if (key == "cluster-name") c.cluster_name = one();
-  else if (key == "token-file") c.token_file = one();
-  else if (key == "bootstrap") c.bootstrap = one() == "true";
-  else if (key == "join") c.join = values;
-  else if (key == "slots") c.slots = static_cast<std::uint32_t>(size());
-  else if (key == "memory") c.memory_bytes = size();
-  else if (key == "task-memory") c.task_memory_bytes = size();
-  else if (key == "task-time-limit-ms") c.task_time_limit_ms = size();
-  else if (key == "log-file") c.log_file = one();
-  else if (key == "log-level") c.log_level = one();
-  else refuse("unknown setting");
+  if (key == "listen")
+    c.listen = one();
+  else if (key == "name")
+    c.name = one();
+  else if (key == "cluster-name")
+    c.cluster_name = one();
+  else if (key == "token-file")
+    c.token_file = one();
+  else if (key == "bootstrap")
+    c.bootstrap = one() == "true";
+  else if (key == "join")
+    c.join = values;
+  else if (key == "slots")
+    c.slots = static_cast<std::uint32_t>(size());
+  else if (key == "memory")
+    c.memory_bytes = size();
+  else if (key == "task-memory")
+    c.task_memory_bytes = size();
+  else if (key == "task-time-limit-ms")
+    c.task_time_limit_ms = size();
+  else if (key == "log-file")
+    c.log_file = one();
+  else if (key == "log-level")
+    c.log_level = one();
+  else
+    refuse("unknown setting");
 }
 
 void read_file(configuration& c, const std::string& path) {
@@ -82,21 +97,34 @@ parsed parse(int argc, char** argv) {
   CLI::App app{"A node of a troupe cluster: keeps data, runs tasks in worker processes, answers the HTTP API."};
   app.set_version_flag("--version", version_text);
   app.add_option("--data", c.data, "Data directory; made when missing")->envname("TROUPE_NODE_DATA")->required();
-  app.add_option("--config", config_file, "Settings as a TOML file; environment and options win over it")->envname("TROUPE_NODE_CONFIG");
-  app.add_option("--listen", c.listen, "HOST:PORT of the one listening port; loopback only")->envname("TROUPE_NODE_LISTEN");
+  app.add_option("--config", config_file, "Settings as a TOML file; environment and options win over it")
+      ->envname("TROUPE_NODE_CONFIG");
+  app.add_option("--listen", c.listen, "HOST:PORT of the one listening port; loopback only")
+      ->envname("TROUPE_NODE_LISTEN");
   app.add_option("--name", c.name, "Name in the cluster (default: the next free node<N>)")->envname("TROUPE_NODE_NAME");
-  app.add_option("--cluster-name", c.cluster_name, "Name of the cluster, for people")->envname("TROUPE_NODE_CLUSTER_NAME");
-  app.add_option("--token-file", c.token_file, "File with the cluster's token; - reads it from standard input")->envname("TROUPE_NODE_TOKEN_FILE");
+  app.add_option("--cluster-name", c.cluster_name, "Name of the cluster, for people")
+      ->envname("TROUPE_NODE_CLUSTER_NAME");
+  app.add_option("--token-file", c.token_file, "File with the cluster's token; - reads it from standard input")
+      ->envname("TROUPE_NODE_TOKEN_FILE");
   auto* bootstrap = app.add_flag("--bootstrap", c.bootstrap, "Begin a new cluster with this node");
-  app.add_option("--join", c.join, "HOST:PORT of nodes of the cluster, separated by commas")->delimiter(',')->excludes(bootstrap)->envname("TROUPE_NODE_JOIN");
+  app.add_option("--join", c.join, "HOST:PORT of nodes of the cluster, separated by commas")
+      ->delimiter(',')
+      ->excludes(bootstrap)
+      ->envname("TROUPE_NODE_JOIN");
   app.add_option("--slots", c.slots, "Tasks that run at once (default: one a core)")->envname("TROUPE_NODE_SLOTS");
-  app.add_option("--memory", memory, "Memory for blocks, such as 512MiB (default: an eighth of the machine's, at most 1GiB)")->envname("TROUPE_NODE_MEMORY");
-  app.add_option("--task-memory", task_memory, "Memory of a task's own (default: 1GiB)")->envname("TROUPE_NODE_TASK_MEMORY");
-  app.add_option("--task-time-limit-ms", c.task_time_limit_ms, "A task that runs longer is killed (default: no limit)")->envname("TROUPE_NODE_TASK_TIME_LIMIT_MS");
-  app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")->envname("TROUPE_NODE_LOG_FILE");
+  app.add_option("--memory", memory,
+                 "Memory for blocks, such as 512MiB (default: an eighth of the machine's, at most 1GiB)")
+      ->envname("TROUPE_NODE_MEMORY");
+  app.add_option("--task-memory", task_memory, "Memory of a task's own (default: 1GiB)")
+      ->envname("TROUPE_NODE_TASK_MEMORY");
+  app.add_option("--task-time-limit-ms", c.task_time_limit_ms, "A task that runs longer is killed (default: no limit)")
+      ->envname("TROUPE_NODE_TASK_TIME_LIMIT_MS");
+  app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")
+      ->envname("TROUPE_NODE_LOG_FILE");
   app.add_option("--log-level", c.log_level, "debug, info, warning or error")->envname("TROUPE_NODE_LOG_LEVEL");
   try {
-    // CLI11 lets a configuration file win over the environment, so files become the defaults before anything else is read.
+    // CLI11 lets a configuration file win over the environment, so files become the defaults before anything else is
+    // read.
     const auto data = look_ahead(argc, argv, "--data", "TROUPE_NODE_DATA");
     if (!data.empty() && std::filesystem::exists(data + "/node.toml")) read_file(c, data + "/node.toml");
     const auto file = look_ahead(argc, argv, "--config", "TROUPE_NODE_CONFIG");
@@ -111,8 +139,10 @@ parsed parse(int argc, char** argv) {
     size("--memory", memory, c.memory_bytes);
     size("--task-memory", task_memory, c.task_memory_bytes);
     if (!c.name.empty())
-      if (const auto good = check_name("node", c.name); !good) throw CLI::ValidationError("--name", good.error().message());
-    if (const auto good = check_name("cluster", c.cluster_name); !good) throw CLI::ValidationError("--cluster-name", good.error().message());
+      if (const auto good = check_name("node", c.name); !good)
+        throw CLI::ValidationError("--name", good.error().message());
+    if (const auto good = check_name("cluster", c.cluster_name); !good)
+      throw CLI::ValidationError("--cluster-name", good.error().message());
   } catch (const CLI::ParseError& e) {
     p.stop = true;
     p.exit_status = app.exit(e) == 0 ? 0 : 2;
@@ -157,10 +187,11 @@ result<std::string> load_token(const configuration& c) {
     std::getline(std::cin, token);
   } else {
     const auto& path = c.token_file.empty() ? kept : c.token_file;
-    struct stat status{};
+    struct stat status {};
     if (::stat(path.c_str(), &status) != 0) {
       if (c.token_file.empty())
-        return error{errc::not_found, "no token: give --token-file FILE (a cluster's token keeps strangers from running code on it)"};
+        return error{errc::not_found,
+                     "no token: give --token-file FILE (a cluster's token keeps strangers from running code on it)"};
       return error::from_errno("read token", path, errno);
     }
     if ((status.st_mode & 077) != 0)
@@ -170,7 +201,8 @@ result<std::string> load_token(const configuration& c) {
   }
   while (!token.empty() && static_cast<unsigned char>(token.back()) <= 0x20) token.pop_back();
   while (!token.empty() && static_cast<unsigned char>(token.front()) <= 0x20) token.erase(0, 1);
-  if (token.size() < 16) return error{errc::invalid_argument, "the token is too short: at least 16 characters are needed"};
+  if (token.size() < 16)
+    return error{errc::invalid_argument, "the token is too short: at least 16 characters are needed"};
   // Kept for the next start, which then needs no option. 0600 from the first byte on.
   const auto fresh = kept + ".new";
   ::unlink(fresh.c_str());
@@ -181,7 +213,8 @@ result<std::string> load_token(const configuration& c) {
   const bool synced = written == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
   const int why = errno;
   ::close(fd);
-  if (!synced || ::rename(fresh.c_str(), kept.c_str()) != 0) return error::from_errno("write token", kept, synced ? errno : why);
+  if (!synced || ::rename(fresh.c_str(), kept.c_str()) != 0)
+    return error::from_errno("write token", kept, synced ? errno : why);
   return token;
 }
 

@@ -6,25 +6,26 @@
 
 namespace troupe::node {
 
-/// What a node was told. Later sources win: built-in defaults, DIR/node.toml (what the last start used), --config FILE (TOML), environment
-/// (TROUPE_NODE_…), options. doc/operating/configuration.md lists every setting.
+/// What a node was told. Later sources win: built-in defaults, DIR/node.toml (what the last start used), --config FILE
+/// (TOML), environment (TROUPE_NODE_…), options. doc/operating/configuration.md lists every setting.
 struct configuration {
-  std::string data;                        ///< the data directory
-  std::string listen = "127.0.0.1:0";      ///< host:port of the gate; port 0 takes a free one, which is then remembered
-  std::string name;                        ///< empty: the cluster chooses node1, node2…
+  std::string data;                    ///< the data directory
+  std::string listen = "127.0.0.1:0";  ///< host:port of the gate; port 0 takes a free one, which is then remembered
+  std::string name;                    ///< empty: the cluster chooses node1, node2…
   std::string cluster_name = "troupe";
-  std::string token_file;                  ///< «-»: standard input; empty: DIR/token, as left by an earlier start
-  bool bootstrap = false;                  ///< the first node of a new cluster
-  std::vector<std::string> join;           ///< addresses of nodes that are there
-  std::uint32_t slots = 0;                 ///< tasks at once; 0: one a core
-  std::uint64_t memory_bytes = 0;          ///< of blocks (shared memory); 0: an eighth of the machine's, at most 1 GiB
-  std::uint64_t task_memory_bytes = 0;     ///< a worker's own; 0: 1 GiB
-  std::uint64_t task_time_limit_ms = 0;    ///< 0: none
-  std::string log_file;                    ///< empty: standard error
+  std::string token_file;                ///< «-»: standard input; empty: DIR/token, as left by an earlier start
+  bool bootstrap = false;                ///< the first node of a new cluster
+  std::vector<std::string> join;         ///< addresses of nodes that are there
+  std::uint32_t slots = 0;               ///< tasks at once; 0: one a core
+  std::uint64_t memory_bytes = 0;        ///< of blocks (shared memory); 0: an eighth of the machine's, at most 1 GiB
+  std::uint64_t task_memory_bytes = 0;   ///< a worker's own; 0: 1 GiB
+  std::uint64_t task_time_limit_ms = 0;  ///< 0: none
+  std::string log_file;                  ///< empty: standard error
   std::string log_level = "info";
 };
 
-/// Reads options, environment and files. `exit_status` is set when the process should end now (--help, --version: 0; bad usage: 2), with what to say already said.
+/// Reads options, environment and files. `exit_status` is set when the process should end now (--help, --version: 0;
+/// bad usage: 2), with what to say already said.
 struct parsed {
   configuration value;
   bool stop = false;

@@ -44,8 +44,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto leave_time_max = 3s;     ///< for telling the metadata's holder that this node goes
-constexpr auto http_grace = 1s;         ///< for requests that are being answered
+constexpr auto leave_time_max = 3s;        ///< for telling the metadata's holder that this node goes
+constexpr auto http_grace = 1s;            ///< for requests that are being answered
 constexpr unsigned stop_seconds_max = 20;  ///< an orderly stop that takes longer is ended by SIGALRM
 constexpr std::size_t io_threads = 2;
 constexpr std::size_t blocking_threads = 2;
@@ -60,7 +60,8 @@ std::uint64_t machine_memory() {
 }
 
 std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 /// Worker processes at once: one a slot, and some that serve other modules or are about to end.
@@ -82,7 +83,8 @@ result<std::string> worker_program() {
   const auto own = std::filesystem::read_symlink("/proc/self/exe", failure);
   const auto path = own.parent_path() / "troupe-worker";
   if (failure || ::access(path.c_str(), X_OK) != 0)
-    return error{errc::not_found, "no program troupe-worker beside troupe-node (" + path.string() + "): it runs the tasks"};
+    return error{errc::not_found,
+                 "no program troupe-worker beside troupe-node (" + path.string() + "): it runs the tasks"};
   return path.string();
 }
 
@@ -153,7 +155,8 @@ struct daemon::impl {
   void stop();
 };
 
-/// Who this node is: from its directory, or made now. The incarnation grows with every start, before anybody hears of it.
+/// Who this node is: from its directory, or made now. The incarnation grows with every start, before anybody hears of
+/// it.
 result<void> daemon::impl::load_identity() {
   TROUPE_TRY(auto opened, storage::data_directory::open(config.data));
   directory.emplace(std::move(opened));
@@ -162,20 +165,25 @@ result<void> daemon::impl::load_identity() {
   if (known) {
     identity = std::move(*known);
     if (!config.name.empty() && !identity.name.empty() && config.name != identity.name)
-      return error{errc::invalid_argument, config.data + " belongs to " + identity.name + ", not to " + config.name + "; leave --name out, or take another directory"};
+      return error{errc::invalid_argument, config.data + " belongs to " + identity.name + ", not to " + config.name +
+                                               "; leave --name out, or take another directory"};
     // A port that was chosen once stays, so that the others find this node again.
     const auto wanted = transport::parse_endpoint(config.listen);
     if (!wanted) return wanted.error().with_context("--listen");
     if (wanted->port() == 0 && !identity.address.empty()) config.listen = identity.address;
   } else {
     if (!config.bootstrap && config.join.empty())
-      return error{errc::invalid_argument, config.data + " is a new node: give --bootstrap to begin a cluster with it, or --join HOST:PORT of one that is there"};
+      return error{
+          errc::invalid_argument,
+          config.data +
+              " is a new node: give --bootstrap to begin a cluster with it, or --join HOST:PORT of one that is there"};
     identity.member_id = member_id::random();
     identity.name = config.name;
     if (config.bootstrap) identity.cluster_id = cluster_id::random();
   }
   for (const auto& seed : config.join)
-    if (std::find(identity.seeds.begin(), identity.seeds.end(), seed) == identity.seeds.end()) identity.seeds.push_back(seed);
+    if (std::find(identity.seeds.begin(), identity.seeds.end(), seed) == identity.seeds.end())
+      identity.seeds.push_back(seed);
   identity.incarnation = identity.incarnation.next();
   TROUPE_TRY(card.token, load_token(config));
   card.cluster = identity.cluster_id;
@@ -204,11 +212,15 @@ result<void> daemon::impl::open_stores() {
   modules.emplace(std::move(store));
   dataflow::block_store_options options;
   options.spill_directory = directory->spill();
-  options.budget_bytes = config.memory_bytes != 0 ? config.memory_bytes : std::min<std::uint64_t>(machine_memory() / 8, 1ULL << 30);
+  options.budget_bytes =
+      config.memory_bytes != 0 ? config.memory_bytes : std::min<std::uint64_t>(machine_memory() / 8, 1ULL << 30);
   options.slab_bytes = slab_bytes_for(options.budget_bytes, workers_max(config));
   if (options.budget_bytes < slabs_min * options.slab_bytes)
-    return error{errc::invalid_argument, "--memory " + format_bytes(options.budget_bytes) + " is too little: blocks of jobs need " + format_bytes(slabs_min * options.slab_bytes) + " at least"};
-  options.warm_slabs = static_cast<std::uint32_t>(std::min<std::uint64_t>(warm_slabs_max, options.budget_bytes / options.slab_bytes / 4));
+    return error{errc::invalid_argument, "--memory " + format_bytes(options.budget_bytes) +
+                                             " is too little: blocks of jobs need " +
+                                             format_bytes(slabs_min * options.slab_bytes) + " at least"};
+  options.warm_slabs = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(warm_slabs_max, options.budget_bytes / options.slab_bytes / 4));
   TROUPE_TRY(blocks, dataflow::block_store::open(options));
   config.memory_bytes = options.budget_bytes;
   return ok();
@@ -244,10 +256,12 @@ result<void> daemon::impl::join() {
   TROUPE_TRY(const auto endpoint, transport::parse_endpoint(config.listen));
   options.dial_from = endpoint.address();
 
-  // The port has to be known before the node registers, and the port's handlers need the metadata node: open the gate in between.
+  // The port has to be known before the node registers, and the port's handlers need the metadata node: open the gate
+  // in between.
   TROUPE_TRY_VOID(open_gate());
-  
-  // A gate on port 0 chooses when it starts; it may start now, since peers are refused with `not_ready` until handlers are set.
+
+  // A gate on port 0 chooses when it starts; it may start now, since peers are refused with `not_ready` until handlers
+  // are set.
   TROUPE_TRY_VOID(gate->start());
   const auto address = transport::to_string(gate->local());
   config.listen = identity.address = address;
@@ -292,7 +306,8 @@ void daemon::impl::save_seeds() {
   });
   if (seeds.empty() || seeds == identity.seeds) return;
   identity.seeds = std::move(seeds);
-  if (const auto saved = directory->save_identity(identity); !saved) log.warning("node", "remembering the other nodes: " + saved.error().message());
+  if (const auto saved = directory->save_identity(identity); !saved)
+    log.warning("node", "remembering the other nodes: " + saved.error().message());
 }
 
 daemon::daemon(configuration c, telemetry::logger& log) : impl_(std::make_unique<impl>(std::move(c), log)) {}
@@ -302,10 +317,12 @@ result<void> daemon::start() {
   auto& d = *impl_;
   TROUPE_TRY(d.program, worker_program());
   TROUPE_TRY_VOID(d.load_identity());
-  d.log.info("node", "troupe " + std::string(version_text) + ", member " + to_string(d.identity.member_id) + ", incarnation " + to_string(d.identity.incarnation));
+  d.log.info("node", "troupe " + std::string(version_text) + ", member " + to_string(d.identity.member_id) +
+                         ", incarnation " + to_string(d.identity.incarnation));
   TROUPE_TRY_VOID(d.open_stores());
 
-  // CAF and the workers' forking thread come before the network threads: the fewer threads there are when the first worker is forked, the better.
+  // CAF and the workers' forking thread come before the network threads: the fewer threads there are when the first
+  // worker is forked, the better.
   d.caf_settings.emplace();
   d.system = std::make_unique<caf::actor_system>(*d.caf_settings);
   d.bridge.emplace(*d.system);
@@ -346,25 +363,38 @@ void daemon::impl::begin_work() {
   supervisors = std::make_unique<actors::cluster_actors>(*system, *metadata, *ports, journal, settings);
   supervisors->start();
 
-  actors::node_links_parts parts{*system, *bridge, io, *metadata, log, card, transport::parse_endpoint(identity.address)->address(), supervisors->gateway(),
-                                 [this](member_id id, troupe::incarnation inc, caf::actor gateway) { supervisors->peer_connected(id, inc, std::move(gateway)); },
+  actors::node_links_parts parts{*system,
+                                 *bridge,
+                                 io,
+                                 *metadata,
+                                 log,
+                                 card,
+                                 transport::parse_endpoint(identity.address)->address(),
+                                 supervisors->gateway(),
+                                 [this](member_id id, troupe::incarnation inc, caf::actor gateway) {
+                                   supervisors->peer_connected(id, inc, std::move(gateway));
+                                 },
                                  [this](member_id id) { supervisors->peer_lost(id); }};
   links = std::make_unique<actors::node_links>(std::move(parts));
   links->start();
-  gate->on(transport::protocol::basp, [this](transport::connection c) { links->accept(std::move(c)); }, true);
+  gate->on(
+      transport::protocol::basp, [this](transport::connection c) { links->accept(std::move(c)); }, true);
 
-  unobserve.push_back(metadata->observe([this](log_index, const metadata::command& c, const result<metadata::response>&, const metadata::state&) {
-    changes.notify_all();
-    if (std::holds_alternative<metadata::register_member>(c)) boost::asio::post(blocking, [this] { save_seeds(); });
-  }));
+  unobserve.push_back(metadata->observe(
+      [this](log_index, const metadata::command& c, const result<metadata::response>&, const metadata::state&) {
+        changes.notify_all();
+        if (std::holds_alternative<metadata::register_member>(c)) boost::asio::post(blocking, [this] { save_seeds(); });
+      }));
   unobserve.push_back(journal.observe([this](const telemetry::event& e) {
     changes.notify_all();
     log.info("event", e.kind + ": " + e.text);
   }));
 
-  services.emplace(api_services{identity.cluster_id, identity.member_id, identity.name, config.cluster_name, card.token, program, directory->spill(), *metadata,
-                                *data, *modules, *supervisors, journal, metrics, changes, blocking, ready,
-                                [this](std::string reason) { finish({false, std::move(reason)}); }});
+  services.emplace(api_services{identity.cluster_id, identity.member_id, identity.name, config.cluster_name, card.token,
+                                program, directory->spill(), *metadata, *data, *modules, *supervisors, journal, metrics,
+                                changes, blocking, ready, [this](std::string reason) {
+                                  finish({false, std::move(reason)});
+                                }});
   transport::http_router router;
   add_cluster_routes(router, *services);
   add_dataset_routes(router, *services);
@@ -376,10 +406,14 @@ void daemon::impl::begin_work() {
   gate->on_http([this](transport::connection c, bytes prefix) { http->serve(std::move(c), std::move(prefix)); });
 
   add_node_metrics(metrics, *blocks);
-  if (const auto written = write_ready_file(directory->path(), {identity.address, static_cast<std::uint32_t>(::getpid()), identity.name, identity.member_id}); !written)
+  if (const auto written = write_ready_file(
+          directory->path(),
+          {identity.address, static_cast<std::uint32_t>(::getpid()), identity.name, identity.member_id});
+      !written)
     log.warning("node", written.error().message());
   ready = true;
-  log.info("node", identity.name + " of cluster " + to_string(identity.cluster_id) + " is ready on " + identity.address);
+  log.info("node",
+           identity.name + " of cluster " + to_string(identity.cluster_id) + " is ready on " + identity.address);
 }
 
 ending daemon::run() {
@@ -406,11 +440,14 @@ void daemon::impl::leave() {
   auto done = told.get_future();
   auto once = std::make_shared<std::atomic<bool>>(false);
   auto promise = std::make_shared<std::promise<void>>(std::move(told));
-  metadata->propose(metadata::set_member_state{identity.member_id, identity.incarnation, metadata::member_state::left, "left in order"}, request_id::random(),
-                    static_cast<std::uint32_t>(std::chrono::milliseconds(leave_time_max).count()), [once, promise](const result<metadata::response>&) {
+  metadata->propose(metadata::set_member_state{identity.member_id, identity.incarnation, metadata::member_state::left,
+                                               "left in order"},
+                    request_id::random(), static_cast<std::uint32_t>(std::chrono::milliseconds(leave_time_max).count()),
+                    [once, promise](const result<metadata::response>&) {
                       if (!once->exchange(true)) promise->set_value();
                     });
-  if (done.wait_for(leave_time_max) != std::future_status::ready) log.warning("node", "the metadata's holder does not answer: leaving without its knowledge");
+  if (done.wait_for(leave_time_max) != std::future_status::ready)
+    log.warning("node", "the metadata's holder does not answer: leaving without its knowledge");
 }
 
 void daemon::impl::stop() {

@@ -16,8 +16,8 @@ struct ending {
 
 /// One node, from its locked data directory to its open port. Made on the main thread, which then waits in `run`.
 ///
-/// Start: lock the directory → identity and a higher incarnation → purge spill, remove unsealed segments → open the metadata log → gate → join (commits the
-/// incarnation) → supervisors and links → ready.json, /readyz.
+/// Start: lock the directory → identity and a higher incarnation → purge spill, remove unsealed segments → open the
+/// metadata log → gate → join (commits the incarnation) → supervisors and links → ready.json, /readyz.
 class daemon {
  public:
   daemon(configuration c, telemetry::logger& log);

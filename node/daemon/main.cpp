@@ -35,7 +35,8 @@ int main(int argc, char** argv) {
     }
     end = node.run();
     if (end.again) {
-      // Everything that this life held is void; the next one begins as every start does. Descriptors are close-on-exec, threads end with exec.
+      // Everything that this life held is void; the next one begins as every start does. Descriptors are close-on-exec,
+      // threads end with exec.
       log.warning("node", "starting anew: " + end.reason);
       ::execl("/proc/self/exe", argv[0], "--data", data.c_str(), static_cast<char*>(nullptr));
       log.error("node", "could not start anew");

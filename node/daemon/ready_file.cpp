@@ -36,7 +36,9 @@ double status_bytes(const std::string& name) {
 
 }  // namespace
 
-result<void> write_pid_file(const std::string& directory) { return replace_file(directory + "/node.pid", std::to_string(::getpid())); }
+result<void> write_pid_file(const std::string& directory) {
+  return replace_file(directory + "/node.pid", std::to_string(::getpid()));
+}
 
 void remove_pid_file(const std::string& directory) noexcept { ::unlink((directory + "/node.pid").c_str()); }
 
@@ -47,12 +49,18 @@ result<void> write_ready_file(const std::string& directory, const ready_note& no
 void remove_ready_file(const std::string& directory) noexcept { ::unlink((directory + "/ready.json").c_str()); }
 
 void add_node_metrics(telemetry::metrics& metrics, const dataflow::block_store& blocks) {
-  metrics.set_gauge_source("troupe_process_anonymous_bytes", "Private memory of the daemon (RssAnon), without slabs", [] { return status_bytes("RssAnon"); });
-  metrics.set_gauge_source("troupe_blocks_budget_bytes", "Shared memory that blocks may use", [&blocks] { return static_cast<double>(blocks.usage().budget_bytes); });
-  metrics.set_gauge_source("troupe_blocks_producing_bytes", "Slabs that workers wrote", [&blocks] { return static_cast<double>(blocks.usage().producing_bytes); });
-  metrics.set_gauge_source("troupe_blocks_receiving_bytes", "Slabs with blocks of other nodes", [&blocks] { return static_cast<double>(blocks.usage().receiving_bytes); });
-  metrics.set_gauge_source("troupe_blocks_spilled_bytes", "Blocks that wait in files", [&blocks] { return static_cast<double>(blocks.usage().spilled_bytes); });
-  metrics.set_gauge_source("troupe_blocks_waiting", "Requests that wait for block memory", [&blocks] { return static_cast<double>(blocks.usage().waiting); });
+  metrics.set_gauge_source("troupe_process_anonymous_bytes", "Private memory of the daemon (RssAnon), without slabs",
+                           [] { return status_bytes("RssAnon"); });
+  metrics.set_gauge_source("troupe_blocks_budget_bytes", "Shared memory that blocks may use",
+                           [&blocks] { return static_cast<double>(blocks.usage().budget_bytes); });
+  metrics.set_gauge_source("troupe_blocks_producing_bytes", "Slabs that workers wrote",
+                           [&blocks] { return static_cast<double>(blocks.usage().producing_bytes); });
+  metrics.set_gauge_source("troupe_blocks_receiving_bytes", "Slabs with blocks of other nodes",
+                           [&blocks] { return static_cast<double>(blocks.usage().receiving_bytes); });
+  metrics.set_gauge_source("troupe_blocks_spilled_bytes", "Blocks that wait in files",
+                           [&blocks] { return static_cast<double>(blocks.usage().spilled_bytes); });
+  metrics.set_gauge_source("troupe_blocks_waiting", "Requests that wait for block memory",
+                           [&blocks] { return static_cast<double>(blocks.usage().waiting); });
 }
 
 }  // namespace troupe::node

@@ -24,8 +24,8 @@ struct ready_note {
 result<void> write_ready_file(const std::string& directory, const ready_note& note);
 void remove_ready_file(const std::string& directory) noexcept;
 
-/// DIR/node.pid, from the moment on that the directory is this process's until it ends: `up` must not start a second node
-/// while this one joins, leaves or starts anew.
+/// DIR/node.pid, from the moment on that the directory is this process's until it ends: `up` must not start a second
+/// node while this one joins, leaves or starts anew.
 result<void> write_pid_file(const std::string& directory);
 void remove_pid_file(const std::string& directory) noexcept;
 

@@ -88,7 +88,8 @@ api::dataset to_api(const metadata::state& s, const metadata::dataset& d) {
         everywhere = std::move(holders);
       } else {
         std::vector<member_id> both;
-        std::set_intersection(everywhere->begin(), everywhere->end(), holders.begin(), holders.end(), std::back_inserter(both));
+        std::set_intersection(everywhere->begin(), everywhere->end(), holders.begin(), holders.end(),
+                              std::back_inserter(both));
         everywhere = std::move(both);
       }
     }
@@ -109,7 +110,8 @@ api::module_info to_api(const metadata::state& s, const metadata::module_info& m
   out.loaded_at = api::timestamp{m.loaded_at_unix_ms};
   out.nodes = names_of(s, m.holders);
   for (const auto& j : m.jobs)
-    out.jobs.push_back({j.name, j.input_format, j.input_schema.fields, j.output_format, j.output_schema.fields, j.stages});
+    out.jobs.push_back(
+        {j.name, j.input_format, j.input_schema.fields, j.output_format, j.output_schema.fields, j.stages});
   return out;
 }
 

@@ -42,7 +42,8 @@ std::optional<ready_file> read_ready(const fs::path& directory) {
   return *read;
 }
 
-/// The address of a node that was started before and needs no options now: its settings are in DIR/node.toml, written once it has its port. Empty for others.
+/// The address of a node that was started before and needs no options now: its settings are in DIR/node.toml, written
+/// once it has its port. Empty for others.
 std::string remembered_address(const fs::path& directory) {
   if (!fs::exists(directory / "node.toml")) return {};
   const auto text = paths::read_file(directory / "identity.json");

@@ -17,8 +17,8 @@ struct Catch::StringMaker<boost::system::result<T, troupe::error>> {
 };
 
 /// `REQUIRE_OK(r)` fails with the error's own words.
-#define REQUIRE_OK(...)                                                    \
-  do {                                                                     \
-    const auto& troupe_require_ok = (__VA_ARGS__);                         \
-    if (!troupe_require_ok) FAIL(troupe_require_ok.error().message());     \
+#define REQUIRE_OK(...)                                                \
+  do {                                                                 \
+    const auto& troupe_require_ok = (__VA_ARGS__);                     \
+    if (!troupe_require_ok) FAIL(troupe_require_ok.error().message()); \
   } while (false)

@@ -20,18 +20,16 @@ using bytes = std::string;
 
 /// Reads a little-endian integer or enum at `data`, which need not be aligned.
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-T load_le(const char* data) noexcept {
+requires std::is_trivially_copyable_v<T> T load_le(const char* data)
+noexcept {
   T value;
   std::memcpy(&value, data, sizeof value);
   return value;
 }
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-void store_le(char* data, T value) noexcept {
-  std::memcpy(data, &value, sizeof value);
-}
+requires std::is_trivially_copyable_v<T>
+void store_le(char* data, T value) noexcept { std::memcpy(data, &value, sizeof value); }
 
 template <class T>
 void append_le(bytes& out, T value) {

@@ -6,7 +6,8 @@
 
 namespace troupe {
 
-/// CRC-32C (Castagnoli), as iSCSI and ext4 use it. `crc32c("123456789")` is 0xE3069283. Chain with `seed`: crc32c(b, crc32c(a)) == crc32c(a + b).
+/// CRC-32C (Castagnoli), as iSCSI and ext4 use it. `crc32c("123456789")` is 0xE3069283. Chain with `seed`: crc32c(b,
+/// crc32c(a)) == crc32c(a + b).
 std::uint32_t crc32c(bytes_view data, std::uint32_t seed = 0) noexcept;
 
 /// XXH3's 128 bits, for blocks and segments: finds accidents, not forgers.

@@ -13,7 +13,8 @@
 #include <variant>
 #include <vector>
 
-/// The binary codec of commands, snapshots and messages: a described struct is its members in order, nothing between them.
+/// The binary codec of commands, snapshots and messages: a described struct is its members in order, nothing between
+/// them.
 ///
 ///   integers, enums, bool, floats   as they lie in memory, little-endian
 ///   string                          varint length, bytes
@@ -21,7 +22,8 @@
 ///   optional                        one byte 0 or 1, then the value
 ///   variant                         one byte index, then the value
 ///
-/// Decoding never trusts a length: it is compared with the bytes that are left before anything is allocated. doc/formats/codec.md is its page.
+/// Decoding never trusts a length: it is compared with the bytes that are left before anything is allocated.
+/// doc/formats/codec.md is its page.
 namespace troupe::codec {
 
 template <class T>

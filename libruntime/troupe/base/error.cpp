@@ -10,12 +10,12 @@ namespace troupe {
 std::string_view to_string(errc code) noexcept { return boost::describe::enum_to_string(code, "unknown"); }
 
 error error::from_errno(std::string_view operation, std::string_view subject, int error_number) {
-  const auto code = error_number == ENOENT                              ? errc::not_found
-                    : error_number == ENOSPC || error_number == EDQUOT  ? errc::resource_exhausted
-                    : error_number == EACCES || error_number == EPERM   ? errc::permission_denied
-                    : error_number == EEXIST                            ? errc::already_exists
-                    : error_number == ENOMEM || error_number == EMFILE  ? errc::resource_exhausted
-                                                                        : errc::io_error;
+  const auto code = error_number == ENOENT                             ? errc::not_found
+                    : error_number == ENOSPC || error_number == EDQUOT ? errc::resource_exhausted
+                    : error_number == EACCES || error_number == EPERM  ? errc::permission_denied
+                    : error_number == EEXIST                           ? errc::already_exists
+                    : error_number == ENOMEM || error_number == EMFILE ? errc::resource_exhausted
+                                                                       : errc::io_error;
   return {code, std::string(operation) + " " + std::string(subject) + ": " +
                     std::error_code(error_number, std::generic_category()).message()};
 }

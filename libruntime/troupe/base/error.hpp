@@ -34,7 +34,8 @@ BOOST_DESCRIBE_ENUM(errc, none, invalid_argument, not_found, already_exists, per
 
 std::string_view to_string(errc code) noexcept;
 
-/// An operating error as a value. The message is one sentence that names what failed and where; context is added on the way up.
+/// An operating error as a value. The message is one sentence that names what failed and where; context is added on the
+/// way up.
 class [[nodiscard]] error {
  public:
   error() = default;

@@ -54,16 +54,16 @@ using request_id = identity<struct request_tag>;  ///< of one command; a retry c
 using incarnation = number<struct incarnation_tag>;  ///< grows with every start of a member
 using term = number<struct term_tag>;                ///< Raft's
 using log_index = number<struct log_index_tag>;      ///< Raft's, from 1
-using epoch = number<struct epoch_tag>;              ///< fences writers and supervisors; grows with every change of owner
+using epoch = number<struct epoch_tag>;  ///< fences writers and supervisors; grows with every change of owner
 
 using dataset_id = number<struct dataset_tag>;
 using segment_id = number<struct segment_tag>;
 using job_id = number<struct job_tag>;
 using import_id = number<struct import_tag>;
 using partition_index = number<struct partition_tag, std::uint32_t>;
-using record_offset = number<struct offset_tag>;       ///< counts records within a segment, from 0
+using record_offset = number<struct offset_tag>;  ///< counts records within a segment, from 0
 using stage_index = number<struct stage_tag, std::uint32_t>;
-using task_index = number<struct task_tag, std::uint32_t>;       ///< within its stage
+using task_index = number<struct task_tag, std::uint32_t>;         ///< within its stage
 using attempt_number = number<struct attempt_tag, std::uint32_t>;  ///< within its task, from 1
 
 }  // namespace troupe

@@ -13,7 +13,8 @@ inline result<void> ok() { return result<void>{boost::system::in_place_value}; }
 
 }  // namespace troupe
 
-/// `TROUPE_TRY(auto x, f());` gives x its value or returns f's error from here. `TROUPE_TRY_VOID(f());` for results without a value.
+/// `TROUPE_TRY(auto x, f());` gives x its value or returns f's error from here. `TROUPE_TRY_VOID(f());` for results
+/// without a value.
 #define TROUPE_CONCAT_(a, b) a##b
 #define TROUPE_CONCAT(a, b) TROUPE_CONCAT_(a, b)
 #define TROUPE_TRY_IMPL_(tmp, declaration, ...) \

@@ -10,16 +10,23 @@ namespace troupe {
 /// What a field of a record can be. Numbers on disk: append only.
 enum class field_type : std::uint8_t {
   boolean,
-  int8, int16, int32, int64,
-  uint8, uint16, uint32, uint64,
-  float32, float64,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  float32,
+  float64,
   string,    ///< any bytes; printed as text
   optional,  ///< one child: the value
   list,      ///< one child: the element
   record,    ///< children: the fields of a nested struct
 };
-BOOST_DESCRIBE_ENUM(field_type, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, string,
-                    optional, list, record)
+BOOST_DESCRIBE_ENUM(field_type, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64,
+                    string, optional, list, record)
 
 /// A field and, for optional, list and record, what is in it. `{"words", list, {{"", string, {}}}}`.
 struct field {

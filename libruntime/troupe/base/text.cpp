@@ -29,7 +29,8 @@ result<bytes> from_hex(std::string_view text) {
   if (text.size() % 2 != 0) return error{errc::invalid_argument, "hexadecimal text has an odd number of digits"};
   for (std::size_t at = 0; at < text.size(); at += 2) {
     const int high = value(text[at]), low = value(text[at + 1]);
-    if (high < 0 || low < 0) return error{errc::invalid_argument, "not a hexadecimal digit in \"" + std::string(text.substr(at, 2)) + "\""};
+    if (high < 0 || low < 0)
+      return error{errc::invalid_argument, "not a hexadecimal digit in \"" + std::string(text.substr(at, 2)) + "\""};
     out += static_cast<char>(high * 16 + low);
   }
   return out;
@@ -52,7 +53,8 @@ std::string format_bytes(std::uint64_t bytes) {
 }
 
 result<std::uint64_t> parse_bytes(std::string_view text) {
-  const error wrong{errc::invalid_argument, "not a size: \"" + std::string(text.substr(0, 64)) + "\" (write 512, 64KiB, 1g)"};
+  const error wrong{errc::invalid_argument,
+                    "not a size: \"" + std::string(text.substr(0, 64)) + "\" (write 512, 64KiB, 1g)"};
   std::uint64_t value = 0;
   const auto [rest, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (failure != std::errc{}) return wrong;
@@ -61,12 +63,23 @@ result<std::uint64_t> parse_bytes(std::string_view text) {
   if (unit.empty()) return value;
   int shift = 0;
   switch (unit.front() | 0x20) {
-    case 'b': shift = 0; break;
-    case 'k': shift = 10; break;
-    case 'm': shift = 20; break;
-    case 'g': shift = 30; break;
-    case 't': shift = 40; break;
-    default: return wrong;
+    case 'b':
+      shift = 0;
+      break;
+    case 'k':
+      shift = 10;
+      break;
+    case 'm':
+      shift = 20;
+      break;
+    case 'g':
+      shift = 30;
+      break;
+    case 't':
+      shift = 40;
+      break;
+    default:
+      return wrong;
   }
   unit.remove_prefix(1);
   if (shift > 0 && !unit.empty() && (unit.front() | 0x20) == 'i') unit.remove_prefix(1);

@@ -16,7 +16,8 @@ std::string format_bytes(std::uint64_t bytes);
 /// Reads «64MiB», «1g», «512»: an integer with an optional binary unit (b, k, m, g, t; «KiB» and «KB» alike mean 1024).
 result<std::uint64_t> parse_bytes(std::string_view text);
 
-/// Names of datasets, modules, jobs and clusters: `[a-z_][a-z0-9_.-]*`, at most 128 characters. `what` goes into the error: «dataset».
+/// Names of datasets, modules, jobs and clusters: `[a-z_][a-z0-9_.-]*`, at most 128 characters. `what` goes into the
+/// error: «dataset».
 result<void> check_name(std::string_view what, std::string_view name);
 
 /// RFC 3339 in UTC with milliseconds: «2026-11-23T08:58:29.123Z». Milliseconds since 1970.

@@ -15,8 +15,9 @@ namespace troupe::format {
 /// One record is one line in each of them (a CSV cell may hold line breaks inside quotes).
 enum class text_format : std::uint8_t {
   lines,  ///< format lines: as imported. Others: as tsv
-  tsv,    ///< cells separated by tabs; tab, \n and \r in a cell escaped, a backslash is itself; an absent optional is \N. No header line
-  csv,   ///< RFC 4180 with \n as line end and a header line; an absent optional is an empty cell, an empty string is ""
+  tsv,  ///< cells separated by tabs; tab, \n and \r in a cell escaped, a backslash is itself; an absent optional is \N.
+        ///< No header line
+  csv,  ///< RFC 4180 with \n as line end and a header line; an absent optional is an empty cell, an empty string is ""
   json,  ///< one JSON value a line: an object by field names for records, a string for lines, base64 for bytes
 };
 

@@ -2,7 +2,8 @@
 #include <troupe/metadata/model.hpp>
 #include <variant>
 
-/// Every change of the cluster's metadata. The variant's order is on disk: append only. `apply` answers each with a `response`.
+/// Every change of the cluster's metadata. The variant's order is on disk: append only. `apply` answers each with a
+/// `response`.
 namespace troupe::metadata {
 
 /// A member starts (or starts again). Refused when the incarnation is not above the one known: a copied data directory.
@@ -11,7 +12,8 @@ struct register_member {
 };
 BOOST_DESCRIBE_STRUCT(register_member, (), (who))
 
-/// The failure detector's verdict. Ignored unless incarnation is the present one. dead also ends what the member held: its map outputs, its imports, its supervisors.
+/// The failure detector's verdict. Ignored unless incarnation is the present one. dead also ends what the member held:
+/// its map outputs, its imports, its supervisors.
 struct set_member_state {
   member_id id;
   troupe::incarnation incarnation;
@@ -79,7 +81,8 @@ struct delete_module {
 };
 BOOST_DESCRIBE_STRUCT(delete_module, (), (name))
 
-/// `module_hash` empty: the newest module that has the job. Computes the plan, names the supervisor, reserves output and segment ids.
+/// `module_hash` empty: the newest module that has the job. Computes the plan, names the supervisor, reserves output
+/// and segment ids.
 struct create_job {
   std::string job_name;
   std::string module_hash;  ///< may be a prefix of at least 6 digits
@@ -98,7 +101,8 @@ struct start_job {
 };
 BOOST_DESCRIBE_STRUCT(start_job, (), (job, epoch))
 
-/// The first attempt of a task wins; a later one gets `already_exists`. A stale epoch, or a member that died since, gets `aborted`. Another digest than the first: `failed_precondition`.
+/// The first attempt of a task wins; a later one gets `already_exists`. A stale epoch, or a member that died since,
+/// gets `aborted`. Another digest than the first: `failed_precondition`.
 struct commit_task {
   job_id job;
   troupe::epoch epoch;
@@ -143,11 +147,12 @@ struct noop {
 };
 BOOST_DESCRIBE_STRUCT(noop, (), (reserved))
 
-using command = std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import, abort_import, delete_dataset,
-                             report_damage, load_module, module_held, delete_module, create_job, start_job, commit_task, revoke_task,
-                             finish_job, cancel_job, noop>;
+using command = std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import,
+                             abort_import, delete_dataset, report_damage, load_module, module_held, delete_module,
+                             create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop>;
 
-/// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no second effect.
+/// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no
+/// second effect.
 struct envelope {
   request_id id;
   std::int64_t at_unix_ms = 0;

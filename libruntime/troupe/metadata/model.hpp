@@ -10,7 +10,8 @@
 #include <troupe/base/schema.hpp>
 #include <vector>
 
-/// What the cluster knows about itself, as plain described structs. `state` (state.hpp) holds them; commands (commands.hpp) change them.
+/// What the cluster knows about itself, as plain described structs. `state` (state.hpp) holds them; commands
+/// (commands.hpp) change them.
 namespace troupe::metadata {
 
 enum class member_state : std::uint8_t {
@@ -36,15 +37,17 @@ struct member {
   std::int64_t started_at_unix_ms = 0;
   friend bool operator==(const member&, const member&) = default;
 };
-BOOST_DESCRIBE_STRUCT(member, (), (id, name, address, incarnation, state, state_reason, cores, slots, memory_bytes, pid, version, started_at_unix_ms))
+BOOST_DESCRIBE_STRUCT(member, (),
+                      (id, name, address, incarnation, state, state_reason, cores, slots, memory_bytes, pid, version,
+                       started_at_unix_ms))
 
 /// A sealed file with copies on members. All copies have the same bytes after the header.
 struct segment {
   segment_id id;
-  std::uint64_t bytes = 0;    ///< of the payloads: what a user thinks of as its size
+  std::uint64_t bytes = 0;       ///< of the payloads: what a user thinks of as its size
   std::uint64_t file_bytes = 0;  ///< of the batches, after the header and before the footer; splits divide this range
   std::uint64_t records = 0;
-  digest128 digest;           ///< XXH3-128 over the batches
+  digest128 digest;  ///< XXH3-128 over the batches
   std::vector<member_id> holders;
   friend bool operator==(const segment&, const segment&) = default;
 };
@@ -76,7 +79,8 @@ struct dataset {
   std::vector<partition> partitions;
   friend bool operator==(const dataset&, const dataset&) = default;
 };
-BOOST_DESCRIBE_STRUCT(dataset, (), (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions))
+BOOST_DESCRIBE_STRUCT(dataset, (),
+                      (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions))
 
 /// What a module says about one job in it (from its C table, sdk/abi.hpp).
 struct job_description {
@@ -107,8 +111,8 @@ BOOST_DESCRIBE_ENUM(job_state, queued, running, succeeded, failed, cancelled)
 
 struct job_error {
   std::string message{};
-  std::string node{};     ///< name of the member; empty when none is to blame
-  std::string dataset{};  ///< of the input; empty when none is to blame
+  std::string node{};                     ///< name of the member; empty when none is to blame
+  std::string dataset{};                  ///< of the input; empty when none is to blame
   std::optional<std::uint64_t> offset{};  ///< of the record within its partition of that dataset
   friend bool operator==(const job_error&, const job_error&) = default;
 };
@@ -118,13 +122,14 @@ BOOST_DESCRIBE_STRUCT(job_error, (), (message, node, dataset, offset))
 struct job_plan {
   std::uint64_t split_bytes = 0;  ///< a map task reads the batches that begin in one such range of a segment's batches
   std::uint32_t map_tasks = 0;
-  std::uint32_t partitions = 0;   ///< of the shuffle, and so of the output; for a job of one stage: map_tasks
+  std::uint32_t partitions = 0;  ///< of the shuffle, and so of the output; for a job of one stage: map_tasks
   std::uint64_t seed = 0;
   friend bool operator==(const job_plan&, const job_plan&) = default;
 };
 BOOST_DESCRIBE_STRUCT(job_plan, (), (split_bytes, map_tasks, partitions, seed))
 
-/// The attempt that counts for a task. For a map task its blocks lie on `where`; for a task of the last stage `output` is its segment (absent when it wrote nothing).
+/// The attempt that counts for a task. For a map task its blocks lie on `where`; for a task of the last stage `output`
+/// is its segment (absent when it wrote nothing).
 struct task_commit {
   attempt_number attempt;
   member_id where;
@@ -137,11 +142,14 @@ struct task_commit {
   std::map<std::string, std::int64_t> counters;
   friend bool operator==(const task_commit&, const task_commit&) = default;
 };
-BOOST_DESCRIBE_STRUCT(task_commit, (), (attempt, where, where_incarnation, digest, input_bytes, input_records, output_records, output, counters))
+BOOST_DESCRIBE_STRUCT(task_commit, (),
+                      (attempt, where, where_incarnation, digest, input_bytes, input_records, output_records, output,
+                       counters))
 
 struct stage_progress {
   std::map<task_index, task_commit> committed;
-  std::map<task_index, digest128> first_digests;  ///< of tasks whose commit was lost with its member: a re-run must give the same
+  std::map<task_index, digest128>
+      first_digests;  ///< of tasks whose commit was lost with its member: a re-run must give the same
   friend bool operator==(const stage_progress&, const stage_progress&) = default;
 };
 BOOST_DESCRIBE_STRUCT(stage_progress, (), (committed, first_digests))
@@ -166,10 +174,11 @@ struct job {
   std::int64_t started_at_unix_ms = 0;
   std::int64_t finished_at_unix_ms = 0;
   // While it runs
-  std::optional<member_id> supervisor;  ///< where its supervisor runs; assigned by the state machine, moved when that member dies
-  epoch supervisor_epoch;               ///< fences earlier supervisors' commits
-  segment_id first_segment;             ///< task t's attempt a writes segment first_segment + t * attempts_per_task + (a - 1)
-  std::vector<stage_progress> stages;   ///< cleared when it has ended
+  std::optional<member_id>
+      supervisor;            ///< where its supervisor runs; assigned by the state machine, moved when that member dies
+  epoch supervisor_epoch;    ///< fences earlier supervisors' commits
+  segment_id first_segment;  ///< task t's attempt a writes segment first_segment + t * attempts_per_task + (a - 1)
+  std::vector<stage_progress> stages;  ///< cleared when it has ended
   // What remains
   std::uint64_t tasks_done = 0;
   std::uint64_t attempts = 0;
@@ -181,10 +190,11 @@ struct job {
   std::map<std::string, std::int64_t> counters;
   friend bool operator==(const job&, const job&) = default;
 };
-BOOST_DESCRIBE_STRUCT(job, (), (id, name, module, module_hash, description, inputs, input_names, output, output_name, replace, output_copies,
-                                parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms, finished_at_unix_ms, supervisor,
-                                supervisor_epoch, first_segment, stages, tasks_done, attempts, lost_attempts, lost_task_seconds,
-                                input_bytes, input_records, output_records, counters))
+BOOST_DESCRIBE_STRUCT(job, (),
+                      (id, name, module, module_hash, description, inputs, input_names, output, output_name, replace,
+                       output_copies, parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms,
+                       finished_at_unix_ms, supervisor, supervisor_epoch, first_segment, stages, tasks_done, attempts,
+                       lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters))
 
 /// Attempts of one task, of whatever fate, before the job fails as hopeless; also the stride of its segment ids.
 inline constexpr std::uint32_t attempts_per_task = 64;

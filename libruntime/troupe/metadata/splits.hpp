@@ -4,8 +4,10 @@
 
 namespace troupe::metadata {
 
-inline constexpr std::uint64_t split_bytes_large = 64ULL << 20;  ///< of large inputs: a key is combined once in so many bytes; 150 ms of work are little to lose
-inline constexpr std::uint64_t splits_wanted = 16;               ///< splits grow from limits::split_bytes while there are so many: no node waits long for the last
+inline constexpr std::uint64_t split_bytes_large =
+    64ULL << 20;  ///< of large inputs: a key is combined once in so many bytes; 150 ms of work are little to lose
+inline constexpr std::uint64_t splits_wanted =
+    16;  ///< splits grow from limits::split_bytes while there are so many: no node waits long for the last
 
 /// What one map task reads: the batches of one segment that begin in [from, to) of its batches region.
 struct split {
@@ -27,10 +29,12 @@ struct split {
   return whole + (rest > split_bytes / 4 ? 1 : 0);
 }
 
-/// The splits of a job, in the order of its map tasks: inputs, in them partitions, in them segments, in them ranges. A plain value: it stays right
-/// while the job runs, since its inputs' segments stay as they are. Holders change: ask `state::find_segment`.
+/// The splits of a job, in the order of its map tasks: inputs, in them partitions, in them segments, in them ranges. A
+/// plain value: it stays right while the job runs, since its inputs' segments stay as they are. Holders change: ask
+/// `state::find_segment`.
 ///
-/// Two segments of 40 and 10 MiB at 16 MiB a split: tasks 0, 1, 2 are [0,16) [16,32) [32,40) of the first, task 3 is [0,10) of the second.
+/// Two segments of 40 and 10 MiB at 16 MiB a split: tasks 0, 1, 2 are [0,16) [16,32) [32,40) of the first, task 3 is
+/// [0,10) of the second.
 class split_table {
  public:
   split_table() = default;

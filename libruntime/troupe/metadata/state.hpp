@@ -10,32 +10,35 @@
 namespace troupe::metadata {
 
 /// Limits of the replicated state itself; each is checked by `apply`, so that every member refuses alike.
-inline constexpr std::size_t answers_remembered_max = 10'000;       ///< request ids whose repetition has no second effect
-inline constexpr std::size_t jobs_running_max = 1'000;              ///< queued or running at once
+inline constexpr std::size_t answers_remembered_max = 10'000;  ///< request ids whose repetition has no second effect
+inline constexpr std::size_t jobs_running_max = 1'000;         ///< queued or running at once
 inline constexpr std::size_t datasets_max = 100'000;
 inline constexpr std::size_t modules_max = 1'000;
-inline constexpr std::uint32_t map_tasks_max = 100'000;             ///< of one job: its commits stay below 30 MB
-inline constexpr std::uint32_t segment_ids_max = 1U << 16;          ///< in one begin_import or allocate_segments
+inline constexpr std::uint32_t map_tasks_max = 100'000;     ///< of one job: its commits stay below 30 MB
+inline constexpr std::uint32_t segment_ids_max = 1U << 16;  ///< in one begin_import or allocate_segments
 inline constexpr std::uint32_t copies_max = 16;
-inline constexpr std::uint64_t partition_bytes = 64ULL << 20;       ///< input for each partition of a shuffle
-inline constexpr std::uint32_t shuffle_partitions_max = 256;        ///< of a job that did not say how many
+inline constexpr std::uint64_t partition_bytes = 64ULL << 20;  ///< input for each partition of a shuffle
+inline constexpr std::uint32_t shuffle_partitions_max = 256;   ///< of a job that did not say how many
 
-/// What the cluster agreed on: the deterministic machine under the log. Owned by the metadata service, changed on its thread only, read under its lock.
+/// What the cluster agreed on: the deterministic machine under the log. Owned by the metadata service, changed on its
+/// thread only, read under its lock.
 ///
-/// `apply` looks at nothing but this state and the entry: the same entries give the same bytes of `snapshot()` on every member. It validates
-/// everything before it changes anything; an error means that nothing changed but the answer remembered for its request id.
+/// `apply` looks at nothing but this state and the entry: the same entries give the same bytes of `snapshot()` on every
+/// member. It validates everything before it changes anything; an error means that nothing changed but the answer
+/// remembered for its request id.
 ///
 /// Pointers from `find_…` live until the next `apply` or assignment.
 class state {
  public:
-  /// Applies the entry at `index`, which must be `applied()` + 1 (an invariant). A request id seen among the last `answers_remembered_max` gives
-  /// the answer it was given then, and has no effect.
+  /// Applies the entry at `index`, which must be `applied()` + 1 (an invariant). A request id seen among the last
+  /// `answers_remembered_max` gives the answer it was given then, and has no effect.
   result<response> apply(log_index index, const envelope& what);
 
   /// Index of the entry applied last; 0 when none was.
   [[nodiscard]] log_index applied() const noexcept { return applied_; }
 
-  /// The answer given to a request that was applied, or nullptr when it was not (or long ago). Whoever replicates looks here before it appends a retry.
+  /// The answer given to a request that was applied, or nullptr when it was not (or long ago). Whoever replicates looks
+  /// here before it appends a retry.
   [[nodiscard]] const result<response>* answer_of(request_id id) const;
 
   /// Everything, as bytes; equal states have equal bytes. doc/formats/metadata_snapshot.md.
@@ -61,11 +64,13 @@ class state {
   [[nodiscard]] const job* find_job(job_id id) const;
   /// By its whole hash.
   [[nodiscard]] const module_info* find_module(std::string_view hash) const;
-  /// The module for `run job@hash`: the newest that has the job, or the one whose hash begins with `hash` (at least 6 digits). `not_found` with a sentence.
+  /// The module for `run job@hash`: the newest that has the job, or the one whose hash begins with `hash` (at least 6
+  /// digits). `not_found` with a sentence.
   [[nodiscard]] result<const module_info*> resolve_module(std::string_view job_name, std::string_view hash) const;
   /// A segment of a ready or deleting dataset.
   [[nodiscard]] const segment* find_segment(segment_id id) const;
-  /// The dataset that has this segment, or has reserved its id and is still being written. None: a file of that id is trash (after a barrier).
+  /// The dataset that has this segment, or has reserved its id and is still being written. None: a file of that id is
+  /// trash (after a barrier).
   [[nodiscard]] std::optional<dataset_id> owner_of(segment_id id) const;
   /// Whether a queued or running job has it among its inputs.
   [[nodiscard]] bool is_read(dataset_id id) const;

@@ -1,14 +1,16 @@
 #pragma once
 #include <stdint.h>
 
-/// The whole boundary between a module (user code, compiled by anyone) and the worker that runs it: C structs, each beginning with its own size, so that
-/// either side may grow at the end. Nothing of C++'s library crosses it. A stage pulls its input block by block and publishes its output chunk by chunk;
-/// the loops over records are inside the module.
+/// The whole boundary between a module (user code, compiled by anyone) and the worker that runs it: C structs, each
+/// beginning with its own size, so that either side may grow at the end. Nothing of C++'s library crosses it. A stage
+/// pulls its input block by block and publishes its output chunk by chunk; the loops over records are inside the
+/// module.
 extern "C" {
 
 enum { TROUPE_ABI_VERSION = 1 };
 
-/// Of a block that a stage reads. `format` is data_format for a dataset, TROUPE_SHUFFLE for what the stage before published (bytes exactly as published).
+/// Of a block that a stage reads. `format` is data_format for a dataset, TROUPE_SHUFFLE for what the stage before
+/// published (bytes exactly as published).
 enum { TROUPE_LINES = 0, TROUPE_RECORDS = 1, TROUPE_BYTES = 2, TROUPE_SHUFFLE = 255 };
 
 struct troupe_block {
@@ -42,24 +44,27 @@ struct troupe_task {
   uint32_t partitions;  ///< how many the output of this stage has
   uint32_t parameter_count;
   const struct troupe_parameter* parameters;
-  uint64_t seed;         ///< of this task, for user code that wants randomness
-  int64_t now_unix_ms;   ///< when the job was accepted: the only time that user code should see
-  uint64_t memory_bytes; ///< of the module's own tables and buffers
+  uint64_t seed;          ///< of this task, for user code that wants randomness
+  int64_t now_unix_ms;    ///< when the job was accepted: the only time that user code should see
+  uint64_t memory_bytes;  ///< of the module's own tables and buffers
 };
 
 /// What the worker offers. Every function is called on the task's thread only.
 struct troupe_host {
   uint32_t size;
   void* self;
-  /// 1: *out holds the next block; 0: the input is at its end; -1: stop (cancelled, or input lost): clean up and return 0.
+  /// 1: *out holds the next block; 0: the input is at its end; -1: stop (cancelled, or input lost): clean up and return
+  /// 0.
   int (*next_block)(void* self, struct troupe_block* out);
   /// Room for at least `bytes_min` (usually more: up to 1 MiB). Waits while the budget is used up. -1: stop.
   int (*open_chunk)(void* self, uint64_t bytes_min, struct troupe_chunk* out);
-  /// Gives `bytes` of a chunk away as output of `partition`; the chunk may not be touched afterwards. Several publishes of one partition keep their order. -1: stop.
+  /// Gives `bytes` of a chunk away as output of `partition`; the chunk may not be touched afterwards. Several publishes
+  /// of one partition keep their order. -1: stop.
   int (*publish)(void* self, uint32_t partition, const struct troupe_chunk* chunk, uint64_t bytes, uint64_t records);
   void (*log)(void* self, const char* text, uint64_t size);
   void (*count)(void* self, const char* name, uint64_t name_size, int64_t delta);
-  /// Shared memory the daemon reads: the module stores the offset of the record it is at (relaxed), so that its death can be blamed on a record.
+  /// Shared memory the daemon reads: the module stores the offset of the record it is at (relaxed), so that its death
+  /// can be blamed on a record.
   uint64_t* current_offset;
 };
 
@@ -85,7 +90,7 @@ struct troupe_job {
   const char* name;
   uint32_t input_format;
   uint32_t output_format;
-  const char* input_schema;   ///< codec bytes of troupe::schema
+  const char* input_schema;  ///< codec bytes of troupe::schema
   uint64_t input_schema_size;
   const char* output_schema;
   uint64_t output_schema_size;

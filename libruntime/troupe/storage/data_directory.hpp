@@ -31,8 +31,8 @@ struct identity {
 ///   DIR/logs/
 class data_directory {
  public:
-  /// Makes what is missing (mode 0700). `failed_precondition` when another process has it, with that one's pid; one that
-  /// was killed is waited for, up to 10 s.
+  /// Makes what is missing (mode 0700). `failed_precondition` when another process has it, with that one's pid; one
+  /// that was killed is waited for, up to 10 s.
   static result<data_directory> open(const std::string& path, file_operations& operations = file_operations::system());
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

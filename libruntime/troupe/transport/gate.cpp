@@ -319,7 +319,8 @@ void gate::set_admission(std::function<std::optional<refusal_code>(const peer&)>
 
 namespace {
 
-/// Below the kernel's range for outgoing connections (32768 and up): a port that is remembered over a restart must not serve as somebody's source port meanwhile.
+/// Below the kernel's range for outgoing connections (32768 and up): a port that is remembered over a restart must not
+/// serve as somebody's source port meanwhile.
 constexpr std::uint16_t chosen_port_min = 20000;
 constexpr std::uint16_t chosen_port_max = 32000;
 constexpr int choices_max = 64;

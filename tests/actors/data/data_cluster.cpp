@@ -81,7 +81,8 @@ void test_metadata::barrier(std::function<void(result<void>)> then) {
 result<metadata::response> test_metadata::propose_and_wait(metadata::command what) {
   auto promise = std::make_shared<std::promise<result<metadata::response>>>();
   auto future = promise->get_future();
-  propose(std::move(what), request_id::random(), [promise](result<metadata::response> r) { promise->set_value(std::move(r)); });
+  propose(std::move(what), request_id::random(),
+          [promise](result<metadata::response> r) { promise->set_value(std::move(r)); });
   return future.get();
 }
 
@@ -198,7 +199,9 @@ node::node(test_metadata& c, cluster_id cluster_of, std::string n, const std::fi
   data::data_plane_options plane_options;
   plane_options.unknown_file_kept = options.unknown_file_kept;
   plane_options.request_time_max = std::chrono::milliseconds(20'000);
-  plane = std::make_unique<data::data_plane>(data::data_plane_parts{self, "127.0.0.1:1", segments, modules, *blocks, *service, journal, metrics, log}, plane_options);
+  plane = std::make_unique<data::data_plane>(
+      data::data_plane_parts{self, "127.0.0.1:1", segments, modules, *blocks, *service, journal, metrics, log},
+      plane_options);
   plane->serve(*gate);
   REQUIRE_OK(gate->start());
   work.emplace(asio::make_work_guard(gate_io));
@@ -259,10 +262,12 @@ data_cluster::~data_cluster() {
 }
 
 result<std::unique_ptr<data::importer>> data_cluster::start_import(int from, data::import_options options) {
-  return ask<std::unique_ptr<data::importer>>([&](auto then) { (*this)[from].plane->start_import(std::move(options), std::move(then)); });
+  return ask<std::unique_ptr<data::importer>>(
+      [&](auto then) { (*this)[from].plane->start_import(std::move(options), std::move(then)); });
 }
 
-result<data::import_result> data_cluster::import(int from, data::import_options options, bytes_view text, std::size_t piece) {
+result<data::import_result> data_cluster::import(int from, data::import_options options, bytes_view text,
+                                                 std::size_t piece) {
   auto started = start_import(from, std::move(options));
   if (!started) return started.error();
   auto& importer = **started;

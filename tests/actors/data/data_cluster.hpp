@@ -59,7 +59,9 @@ class test_service final : public metadata::service {
  public:
   explicit test_service(test_metadata& cluster);
   ~test_service() override;
-  void propose(metadata::command what, request_id id, std::uint32_t, reply then) override { cluster_.propose(std::move(what), id, std::move(then)); }
+  void propose(metadata::command what, request_id id, std::uint32_t, reply then) override {
+    cluster_.propose(std::move(what), id, std::move(then));
+  }
   void barrier(std::uint32_t, std::function<void(result<void>)> then) override { cluster_.barrier(std::move(then)); }
   std::function<void()> observe(observer f) override;
   [[nodiscard]] member_id leader() const override { return {}; }
@@ -87,7 +89,8 @@ struct node_options {
 
 class node {
  public:
-  node(test_metadata& cluster, cluster_id id, std::string name, const std::filesystem::path& folder, node_options options);
+  node(test_metadata& cluster, cluster_id id, std::string name, const std::filesystem::path& folder,
+       node_options options);
   ~node();
   /// As a killed process: its connections break, nothing is said to anyone. Then metadata says that it is dead.
   void kill();
@@ -132,13 +135,15 @@ class data_cluster {
     auto promise = std::make_shared<std::promise<result<T>>>();
     auto future = promise->get_future();
     start([promise](result<T> r) { promise->set_value(std::move(r)); });
-    if (future.wait_for(std::chrono::seconds(60)) != std::future_status::ready) return error{errc::internal, "no answer within a minute"};
+    if (future.wait_for(std::chrono::seconds(60)) != std::future_status::ready)
+      return error{errc::internal, "no answer within a minute"};
     return future.get();
   }
 
   result<std::unique_ptr<data::importer>> start_import(int from, data::import_options options);
   /// A whole import in pieces of `piece` bytes.
-  result<data::import_result> import(int from, data::import_options options, bytes_view text, std::size_t piece = 1 << 16);
+  result<data::import_result> import(int from, data::import_options options, bytes_view text,
+                                     std::size_t piece = 1 << 16);
   result<bytes> export_all(int from, const std::string& name, data::text_format format = data::text_format::lines);
   metadata::dataset dataset(const std::string& name);
   /// Waits for a state of things that is to come by itself.

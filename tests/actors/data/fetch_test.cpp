@@ -24,7 +24,8 @@ bytes content(node& n, const std::vector<dataflow::block_ref>& blocks) {
 }
 
 /// As a finished mapper's output: each payload a block of the partition.
-void publish(node& n, const dataflow::attempt_key& attempt, partition_index partition, const std::vector<bytes>& payloads) {
+void publish(node& n, const dataflow::attempt_key& attempt, partition_index partition,
+             const std::vector<bytes>& payloads) {
   auto& store = n.blocks->implementation();
   const dataflow::owner_id owner{7};
   REQUIRE_OK(store.begin_attempt(attempt));
@@ -33,7 +34,8 @@ void publish(node& n, const dataflow::attempt_key& attempt, partition_index part
     store.open_chunk(owner, payload.size(), [&](result<dataflow::chunk_grant> r) { promise.set_value(std::move(r)); });
     const auto grant = promise.get_future().get();
     REQUIRE_OK(grant);
-    REQUIRE(::pwrite(grant->write_fd, payload.data(), payload.size(), static_cast<off_t>(grant->offset)) == static_cast<ssize_t>(payload.size()));
+    REQUIRE(::pwrite(grant->write_fd, payload.data(), payload.size(), static_cast<off_t>(grant->offset)) ==
+            static_cast<ssize_t>(payload.size()));
     REQUIRE_OK(store.publish(owner, attempt, grant->chunk, partition, payload.size(), 1, xxh3_128(payload)));
   }
   store.finish_attempt(attempt);
@@ -49,15 +51,17 @@ TEST_CASE("map output comes from another node in order, and from this one withou
   bytes whole;
   for (const auto& p : payloads) whole += p;
   for (int from : {0, 1}) {
-    const auto fetched = cluster.ask<std::vector<dataflow::block_ref>>(
-        [&](auto then) { cluster[from].plane->fetch_map_output(cluster[1].id, attempt, partition_index{2}, std::move(then)); });
+    const auto fetched = cluster.ask<std::vector<dataflow::block_ref>>([&](auto then) {
+      cluster[from].plane->fetch_map_output(cluster[1].id, attempt, partition_index{2}, std::move(then));
+    });
     REQUIRE_OK(fetched);
     REQUIRE(fetched->size() == 4);
     CHECK(content(cluster[from], *fetched) == whole);
     CHECK((*fetched)[1].digest == xxh3_128(payloads[1]));
   }
-  const auto other = cluster.ask<std::vector<dataflow::block_ref>>(
-      [&](auto then) { cluster[0].plane->fetch_map_output(cluster[1].id, attempt, partition_index{0}, std::move(then)); });
+  const auto other = cluster.ask<std::vector<dataflow::block_ref>>([&](auto then) {
+    cluster[0].plane->fetch_map_output(cluster[1].id, attempt, partition_index{0}, std::move(then));
+  });
   REQUIRE_OK(other);
   CHECK(other->empty());
 }
@@ -66,8 +70,9 @@ TEST_CASE("map output that is gone, or whose node is gone, is told apart") {
   data_cluster cluster(2);
   const dataflow::attempt_key attempt{job_id{3}, stage_index{0}, task_index{1}, attempt_number{1}};
   const auto fetch = [&] {
-    return cluster.ask<std::vector<dataflow::block_ref>>(
-        [&](auto then) { cluster[0].plane->fetch_map_output(cluster[1].id, attempt, partition_index{0}, std::move(then)); });
+    return cluster.ask<std::vector<dataflow::block_ref>>([&](auto then) {
+      cluster[0].plane->fetch_map_output(cluster[1].id, attempt, partition_index{0}, std::move(then));
+    });
   };
   auto gone = fetch();
   REQUIRE(!gone);
@@ -87,8 +92,9 @@ TEST_CASE("many fetches at once share a few connections") {
   for (int i = 0; i < 200; ++i) {
     auto promise = std::make_shared<std::promise<std::size_t>>();
     answers.push_back(promise->get_future());
-    cluster[0].plane->fetch_map_output(cluster[1].id, attempt, partition_index{0},
-                                       [promise](const result<std::vector<dataflow::block_ref>>& r) { promise->set_value(r ? r->size() : 0); });
+    cluster[0].plane->fetch_map_output(
+        cluster[1].id, attempt, partition_index{0},
+        [promise](const result<std::vector<dataflow::block_ref>>& r) { promise->set_value(r ? r->size() : 0); });
   }
   for (auto& a : answers) {
     REQUIRE(a.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
@@ -111,8 +117,9 @@ TEST_CASE("ranges of a segment that meet end to end give every record once, from
     std::uint64_t records = 0;
     const std::uint64_t step = 300'001;
     for (std::uint64_t at = 0; at < segment.file_bytes; at += step) {
-      const auto fetched = cluster.ask<data::fetched_range>(
-          [&](auto then) { cluster[from].plane->fetch_segment_range(job_id{9}, dataset.id, segment, at, at + step, std::move(then)); });
+      const auto fetched = cluster.ask<data::fetched_range>([&](auto then) {
+        cluster[from].plane->fetch_segment_range(job_id{9}, dataset.id, segment, at, at + step, std::move(then));
+      });
       REQUIRE_OK(fetched);
       if (fetched->records != 0) CHECK(fetched->first.value == records);
       records += fetched->records;
@@ -137,13 +144,17 @@ TEST_CASE("a range is fetched from another copy when the first is damaged half-w
   int outsider = 0;
   for (int n = 0; n < 3; ++n) {
     if (std::find(segment.holders.begin(), segment.holders.end(), cluster[n].id) == segment.holders.end()) outsider = n;
-    if (segment.holders[segment.id.value % 2] == cluster[n].id) flip_bit(cluster[n].segment_path(segment.id));  // the one that would be asked first
+    if (segment.holders[segment.id.value % 2] == cluster[n].id)
+      flip_bit(cluster[n].segment_path(segment.id));  // the one that would be asked first
   }
-  const auto fetched = cluster.ask<data::fetched_range>(
-      [&](auto then) { cluster[outsider].plane->fetch_segment_range(job_id{9}, dataset.id, segment, 0, segment.file_bytes, std::move(then)); });
+  const auto fetched = cluster.ask<data::fetched_range>([&](auto then) {
+    cluster[outsider].plane->fetch_segment_range(job_id{9}, dataset.id, segment, 0, segment.file_bytes,
+                                                 std::move(then));
+  });
   REQUIRE_OK(fetched);
   CHECK(content(cluster[outsider], fetched->blocks) == text);
-  CHECK(data_cluster::eventually([&] { return cluster.metadata.proposals(metadata::command(metadata::report_damage{}).index()) == 1; }));
+  CHECK(data_cluster::eventually(
+      [&] { return cluster.metadata.proposals(metadata::command(metadata::report_damage{}).index()) == 1; }));
 }
 
 TEST_CASE("a module is fetched once, checked, stored, and told to metadata; a wrong holder is passed over") {
@@ -155,13 +166,16 @@ TEST_CASE("a module is fetched once, checked, stored, and told to metadata; a wr
   for (int i = 0; i < 5; ++i) {
     auto promise = std::make_shared<std::promise<bool>>();
     answers.push_back(promise->get_future());
-    cluster[0].plane->fetch_module(*hash, {cluster[1].id, cluster[2].id},
-                                   [promise](const result<std::filesystem::path>& r) { promise->set_value(r && std::filesystem::exists(*r)); });
+    cluster[0].plane->fetch_module(
+        *hash, {cluster[1].id, cluster[2].id},
+        [promise](const result<std::filesystem::path>& r) { promise->set_value(r && std::filesystem::exists(*r)); });
   }
   for (auto& a : answers) CHECK(a.get());
   REQUIRE_OK(cluster[0].modules.read(*hash));
-  CHECK(data_cluster::eventually([&] { return cluster.metadata.proposals(metadata::command(metadata::module_held{}).index()) == 1; }));
-  const auto nowhere = cluster.ask<std::filesystem::path>([&](auto then) { cluster[0].plane->fetch_module(sha256_hex("x"), {cluster[1].id}, std::move(then)); });
+  CHECK(data_cluster::eventually(
+      [&] { return cluster.metadata.proposals(metadata::command(metadata::module_held{}).index()) == 1; }));
+  const auto nowhere = cluster.ask<std::filesystem::path>(
+      [&](auto then) { cluster[0].plane->fetch_module(sha256_hex("x"), {cluster[1].id}, std::move(then)); });
   REQUIRE(!nowhere);
   CHECK(nowhere.error().message().find("node2") != std::string::npos);
 }

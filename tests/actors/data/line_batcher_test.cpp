@@ -42,7 +42,8 @@ result<cuts> cut(line_batcher batcher, bytes_view text, std::size_t piece) {
 
 TEST_CASE("batches end at line ends and lose nothing, however the text comes in") {
   bytes text;
-  for (int i = 0; i < 500; ++i) text += "line " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 37), 'x') + "\n";
+  for (int i = 0; i < 500; ++i)
+    text += "line " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 37), 'x') + "\n";
   const auto whole = cut(line_batcher(256, 4096), text, text.size());
   REQUIRE_OK(whole);
   CHECK(whole->all() == text);

@@ -9,7 +9,8 @@ using namespace troupe;
 
 namespace {
 struct folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("troupe-modules-" + uuid::random().short_string());
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("troupe-modules-" + uuid::random().short_string());
   ~folder() {
     std::error_code ignored;
     std::filesystem::remove_all(path, ignored);

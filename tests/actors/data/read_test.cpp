@@ -37,9 +37,11 @@ TEST_CASE("a flipped bit in one copy is noticed on read, the other is used, and 
   }
   CHECK(data_cluster::eventually([&] { return in.cluster.metadata.proposals(alternative_of_damage()) == 1; }));
   in.cluster.metadata.settle();
-  CHECK(in.cluster.dataset("corpus").partitions[1].segments.front().holders == std::vector<member_id>{in.cluster[1].id});
+  CHECK(in.cluster.dataset("corpus").partitions[1].segments.front().holders ==
+        std::vector<member_id>{in.cluster[1].id});
   const auto events = in.cluster[0].journal.after(0, 100);
-  CHECK(std::count_if(events.begin(), events.end(), [](const auto& e) { return e.kind == "copy_damaged" && e.node == "node1"; }) == 1);
+  CHECK(std::count_if(events.begin(), events.end(),
+                      [](const auto& e) { return e.kind == "copy_damaged" && e.node == "node1"; }) == 1);
 }
 
 TEST_CASE("a flipped bit in a copy elsewhere is noticed as well") {
@@ -94,7 +96,8 @@ TEST_CASE("head gives the first records with their places, and export knows the 
   data::import_options options;
   options.dataset = "text";
   REQUIRE_OK(cluster.import(0, options, "one\ntwo \"quoted\"\nthree\n"));
-  const auto head = cluster.ask<std::vector<data::shown_record>>([&](auto then) { cluster[0].plane->head("text", 2, std::move(then)); });
+  const auto head = cluster.ask<std::vector<data::shown_record>>(
+      [&](auto then) { cluster[0].plane->head("text", 2, std::move(then)); });
   REQUIRE_OK(head);
   REQUIRE(head->size() == 2);
   CHECK((*head)[0].json == "\"one\"");
@@ -104,7 +107,8 @@ TEST_CASE("head gives the first records with their places, and export knows the 
   const auto json = cluster.export_all(0, "text", data::text_format::json);
   REQUIRE_OK(json);
   CHECK(*json == "\"one\"\n\"two \\\"quoted\\\"\"\n\"three\"\n");
-  const auto none = cluster.ask<std::vector<data::shown_record>>([&](auto then) { cluster[0].plane->head("other", 2, std::move(then)); });
+  const auto none = cluster.ask<std::vector<data::shown_record>>(
+      [&](auto then) { cluster[0].plane->head("other", 2, std::move(then)); });
   REQUIRE(!none);
   CHECK(none.error().code() == errc::not_found);
 }
@@ -112,7 +116,8 @@ TEST_CASE("head gives the first records with their places, and export knows the 
 TEST_CASE("head counts offsets over segments and partitions") {
   imported in(2, 1);
   const auto first = in.segment(0).records;
-  const auto head = in.cluster.ask<std::vector<data::shown_record>>([&](auto then) { in.cluster[0].plane->head("corpus", 10'000, std::move(then)); });
+  const auto head = in.cluster.ask<std::vector<data::shown_record>>(
+      [&](auto then) { in.cluster[0].plane->head("corpus", 10'000, std::move(then)); });
   REQUIRE_OK(head);
   REQUIRE(head->size() == 10'000);
   CHECK(head->back().offset == (first >= 10'000 ? 9'999 : 9'999 - first));

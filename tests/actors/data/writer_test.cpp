@@ -112,7 +112,8 @@ TEST_CASE("a full disk here or there is told as such") {
     CHECK(appended.error().code() == errc::resource_exhausted);
     CHECK(appended.error().message().find("node" + std::to_string(full + 1)) != std::string::npos);
     writer.reset();
-    CHECK(data_cluster::eventually([&] { return w.cluster[0].segment_files() == 0 && w.cluster[1].segment_files() == 0; }));
+    CHECK(data_cluster::eventually(
+        [&] { return w.cluster[0].segment_files() == 0 && w.cluster[1].segment_files() == 0; }));
   }
 }
 
@@ -130,7 +131,8 @@ TEST_CASE("abort and a dropped handle remove every copy and answer what is outst
       REQUIRE(!late);
       CHECK(late.error().code() == errc::cancelled);
     }
-    CHECK(data_cluster::eventually([&] { return w.cluster[0].segment_files() == 0 && w.cluster[1].segment_files() == 0; }));
+    CHECK(data_cluster::eventually(
+        [&] { return w.cluster[0].segment_files() == 0 && w.cluster[1].segment_files() == 0; }));
   }
 }
 
