@@ -12,7 +12,6 @@
 namespace troupe::metadata {
 namespace {
 
-constexpr std::size_t segments_of_dataset_max = 1'000'000;
 constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 result<void> check_copies(std::uint32_t copies) {
@@ -47,6 +46,7 @@ result<response> state::on(const begin_import& c, std::int64_t now) {
   d.format = c.format;
   d.schema = c.schema;
   d.copies = c.copies;
+  d.log.min_copies = std::max(1U, c.copies - 1);
   d.importer = c.importer;
   d.created_at_unix_ms = now;
   const auto id = add_creating(std::move(d)).id;
@@ -161,6 +161,8 @@ result<void> state::check_segment(const segment& s) const {
   }
   if (s.bytes > sum_max || s.file_bytes > sum_max || s.records > sum_max)
     return error{errc::invalid_argument, name + " is larger than any file"};
+  if (s.epoch.value != 0 || s.last_append_unix_ms != 0)
+    return error{errc::invalid_argument, name + " says that it was appended to, which seal_and_open alone may say"};
   return ok();
 }
 
@@ -193,6 +195,7 @@ void state::publish(dataset_id id, std::vector<partition> partitions, std::int64
   std::erase_if(reservations_, [&](const auto& r) { return r.second.dataset == id; });
   replaces_.erase(id);
   d.partitions = std::move(partitions);
+  for (auto& p : d.partitions) p.log = {};  // appends to it begin with a take-over
   d.importer.reset();
   d.state = dataset_state::ready;
   d.created_at_unix_ms = now;
@@ -219,15 +222,20 @@ void state::drop_creating(dataset_id id) {
 
 void state::erase_dataset(dataset_id id) {
   const auto at = datasets_.find(id);
-  for (const auto& p : at->second.partitions)
+  for (const auto& p : at->second.partitions) {
     for (const auto& s : p.segments) segments_.erase(s.id);
+    if (p.log.open) open_segments_.erase(p.log.open->id);
+  }
   datasets_.erase(at);
 }
 
 void state::index_segments(const dataset& d) {
-  for (std::uint32_t p = 0; p < d.partitions.size(); ++p)
-    for (std::uint32_t i = 0; i < d.partitions[p].segments.size(); ++i)
-      segments_.emplace(d.partitions[p].segments[i].id, segment_place{d.id, p, i});
+  for (std::uint32_t p = 0; p < d.partitions.size(); ++p) {
+    const auto& here = d.partitions[p];
+    for (std::uint32_t i = 0; i < here.segments.size(); ++i)
+      segments_.insert_or_assign(here.segments[i].id, segment_place{d.id, p, i});
+    if (here.log.open) open_segments_.insert_or_assign(here.log.open->id, std::pair(d.id, partition_index{p}));
+  }
 }
 
 }  // namespace troupe::metadata

@@ -21,27 +21,39 @@ std::string task_name(job_id j, stage_index s, task_index t) {
   return "task " + to_string(t) + " of stage " + to_string(s) + " of job " + to_string(j);
 }
 
-std::uint64_t count_map_tasks(const std::vector<const dataset*>& inputs, std::uint64_t split_bytes) {
+/// One range of bytes that a job reads: a sealed segment, or the beginning of an open one.
+struct extent {
+  std::uint64_t bytes = 0;
+  std::uint64_t file_bytes = 0;
+};
+
+std::vector<extent> extents_of(const std::vector<const dataset*>& inputs, const std::vector<input_snapshot>& read) {
+  std::vector<extent> all;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    for (std::size_t p = 0; p < inputs[i]->partitions.size(); ++p) {
+      const auto& segments = inputs[i]->partitions[p].segments;
+      for (std::size_t s = 0; s < read[i].partitions[p].segments; ++s)
+        all.push_back({segments[s].bytes, segments[s].file_bytes});
+      if (const auto& open = read[i].partitions[p].open) all.push_back({open->bytes, open->file_bytes});
+    }
+  }
+  return all;
+}
+
+std::uint64_t count_map_tasks(const std::vector<extent>& extents, std::uint64_t split_bytes) {
   std::uint64_t tasks = 0;
-  for (const auto* d : inputs)
-    for (const auto& p : d->partitions)
-      for (const auto& s : p.segments) tasks += splits_of(s.file_bytes, split_bytes);
+  for (const auto& e : extents) tasks += splits_of(e.file_bytes, split_bytes);
   return tasks;
 }
 
 /// 16 to 64 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run
 /// plans the same.
-result<job_plan> plan_job(const std::vector<const dataset*>& inputs, const job_description& what, std::uint64_t seed) {
+result<job_plan> plan_job(const std::vector<extent>& inputs, const job_description& what, std::uint64_t seed) {
   constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::uint64_t bytes = 0;
-  for (const auto* d : inputs) {
-    for (const auto& p : d->partitions) {
-      for (const auto& s : p.segments) {
-        if (s.bytes > sum_max - bytes)
-          return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
-        bytes += s.bytes;
-      }
-    }
+  for (const auto& e : inputs) {
+    if (e.bytes > sum_max - bytes) return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
+    bytes += e.bytes;
   }
   const bool map_only = what.stages == 1;  // then every map task writes a partition of the output
   const std::uint64_t tasks_max = map_only ? limits::partitions_max : map_tasks_max;
@@ -125,7 +137,16 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   if (running_.size() >= jobs_running_max)
     return error{errc::resource_exhausted,
                  std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
-  TROUPE_TRY(auto plan, plan_job(inputs, what, c.seed));
+  for (const auto& end : c.open_ends)
+    if (end.input >= inputs.size() || end.partition.value >= inputs[end.input]->partitions.size())
+      return error{errc::invalid_argument, "job " + c.job_name + " has no partition " + to_string(end.partition) +
+                                               " of input " + std::to_string(end.input)};
+  std::vector<input_snapshot> snapshot;
+  for (std::uint32_t i = 0; i < inputs.size(); ++i) {
+    TROUPE_TRY(auto of_input, snapshot_of(*inputs[i], i, c.open_ends));
+    snapshot.push_back(std::move(of_input));
+  }
+  TROUPE_TRY(auto plan, plan_job(extents_of(inputs, snapshot), what, c.seed));
   const auto supervisor = choose_supervisor();
   if (!supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
 
@@ -136,6 +157,7 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   output.format = what.output_format;
   output.schema = what.output_schema;
   output.copies = copies;
+  output.log.min_copies = std::max(1U, copies - 1);
   output.made_by = j.id;
   output.created_at_unix_ms = now;
   j.output = add_creating(std::move(output)).id;
@@ -150,6 +172,7 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   j.output_copies = copies;
   j.parameters = c.parameters;
   j.plan = plan;
+  j.snapshot = std::move(snapshot);
   j.created_at_unix_ms = now;
   j.supervisor = supervisor;
   j.supervisor_epoch = epoch{1};
@@ -159,6 +182,26 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   const response made{.dataset = j.output, .job = j.id, .first_segment = j.first_segment};
   jobs_.emplace(j.id, std::move(j));
   return made;
+}
+
+/// What a job that is accepted now reads of the dataset: what is sealed, and what is known of open segments.
+result<input_snapshot> state::snapshot_of(const dataset& d, std::uint32_t input,
+                                          const std::vector<open_end>& ends) const {
+  input_snapshot out;
+  out.partitions.resize(d.partitions.size());
+  for (std::size_t p = 0; p < d.partitions.size(); ++p)
+    out.partitions[p].segments = static_cast<std::uint32_t>(d.partitions[p].segments.size());
+  for (const auto& end : ends) {
+    if (end.input != input) continue;
+    const auto& open = d.partitions[end.partition.value].log.open;
+    if (!open || open->id != end.prefix.segment) continue;  // sealed since: it is read whole
+    const auto& prefix = end.prefix;
+    if (prefix.file_bytes > bytes_max || prefix.bytes > prefix.file_bytes || prefix.records > prefix.file_bytes)
+      return error{errc::invalid_argument,
+                   "the end of open segment " + to_string(open->id) + " of dataset " + d.name + " makes no sense"};
+    if (prefix.records != 0) out.partitions[end.partition.value].open = prefix;
+  }
+  return out;
 }
 
 /// The job, if it has not ended; with `fence`, only for its present supervisor.
@@ -270,6 +313,7 @@ void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std
   }
   sum_up(j);
   j.stages.clear();
+  j.snapshot.clear();
   j.supervisor.reset();
   j.state = outcome;
   j.error = std::move(why);

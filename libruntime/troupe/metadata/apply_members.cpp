@@ -13,6 +13,10 @@ result<response> state::on(const register_member& c, std::int64_t) {
   if (who.id.is_nil()) return error{errc::invalid_argument, "a member without an id cannot register"};
   if (!who.name.empty()) TROUPE_TRY_VOID(check_name("node", who.name));
   TROUPE_TRY_VOID(checks::address(who.address));
+  if (removed_.contains(who.id))
+    return error{errc::failed_precondition, "node " + to_string(who.id) +
+                                                " was removed from the cluster, and its copies count as gone. Give "
+                                                "this node an empty data directory"};
   const auto at = members_.find(who.id);
   const bool known = at != members_.end();
   if (who.incarnation <= (known ? at->second.incarnation : incarnation{}))
@@ -30,7 +34,9 @@ result<response> state::on(const register_member& c, std::int64_t) {
                  "another node (" + other->address + ") has the name " + name + ": choose another"};
 
   auto& m = members_[who.id];
+  const bool draining = known && m.draining;
   m = who;
+  m.draining = draining;
   m.name = std::move(name);
   m.version = checks::shorten(who.version);
   m.state = member_state::alive;
@@ -65,6 +71,16 @@ result<response> state::on(const set_member_state& c, std::int64_t) {
 bool state::is_live(member_id id) const {
   const auto* m = find_member(id);
   return m != nullptr && (m->state == member_state::alive || m->state == member_state::suspect);
+}
+
+bool state::is_current(const replica_ref& who) const {
+  const auto* m = find_member(who.member);
+  return m != nullptr && m->incarnation == who.incarnation && is_live(who.member);
+}
+
+bool state::takes_copies(member_id id) const {
+  const auto* m = find_member(id);
+  return m != nullptr && m->state == member_state::alive && !m->draining;
 }
 
 std::string state::free_name() const {

@@ -1,4 +1,5 @@
 #pragma once
+#include <troupe/metadata/log_commands.hpp>
 #include <troupe/metadata/model.hpp>
 #include <variant>
 
@@ -81,6 +82,14 @@ struct delete_module {
 };
 BOOST_DESCRIBE_STRUCT(delete_module, (), (name))
 
+/// How far an open segment had been acknowledged when a job was asked for; its leader says it.
+struct open_end {
+  std::uint32_t input = 0;  ///< position among the job's inputs
+  partition_index partition;
+  open_prefix prefix;
+};
+BOOST_DESCRIBE_STRUCT(open_end, (), (input, partition, prefix))
+
 /// `module_hash` empty: the newest module that has the job. Computes the plan, names the supervisor, reserves output
 /// and segment ids.
 struct create_job {
@@ -92,8 +101,12 @@ struct create_job {
   std::uint32_t copies = 0;  ///< of the output; 0: as the inputs
   std::map<std::string, std::string> parameters;
   std::uint64_t seed = 0;
+  /// Of open segments. A partition without one is read up to its last sealed segment; a segment that was sealed
+  /// meanwhile is read whole.
+  std::vector<open_end> open_ends{};
 };
-BOOST_DESCRIBE_STRUCT(create_job, (), (job_name, module_hash, inputs, output, replace, copies, parameters, seed))
+BOOST_DESCRIBE_STRUCT(create_job, (),
+                      (job_name, module_hash, inputs, output, replace, copies, parameters, seed, open_ends))
 
 struct start_job {
   job_id job;
@@ -149,7 +162,9 @@ BOOST_DESCRIBE_STRUCT(noop, (), (reserved))
 
 using command = std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import,
                              abort_import, delete_dataset, report_damage, load_module, module_held, delete_module,
-                             create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop>;
+                             create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop,
+                             create_dataset, alter_dataset, take_over, release_partition, seal_and_open, add_holder,
+                             remove_holder, trim_partition, drain_member, remove_member>;
 
 /// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no
 /// second effect.
@@ -165,9 +180,10 @@ struct response {
   dataset_id dataset{};
   job_id job{};
   segment_id first_segment{};
-  std::string text{};  ///< the name of a member or module; the hash for load_module
+  std::string text{};     ///< the name of a member or module; the hash for load_module
+  troupe::epoch epoch{};  ///< of the partition, after take_over and seal_and_open
   friend bool operator==(const response&, const response&) = default;
 };
-BOOST_DESCRIBE_STRUCT(response, (), (dataset, job, first_segment, text))
+BOOST_DESCRIBE_STRUCT(response, (), (dataset, job, first_segment, text, epoch))
 
 }  // namespace troupe::metadata

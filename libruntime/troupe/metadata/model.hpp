@@ -35,11 +35,12 @@ struct member {
   std::uint32_t pid = 0;
   std::string version;
   std::int64_t started_at_unix_ms = 0;
+  bool draining = false;  ///< on its way out: gets no new copies and leads no logs
   friend bool operator==(const member&, const member&) = default;
 };
 BOOST_DESCRIBE_STRUCT(member, (),
                       (id, name, address, incarnation, state, state_reason, cores, slots, memory_bytes, pid, version,
-                       started_at_unix_ms))
+                       started_at_unix_ms, draining))
 
 /// A sealed file with copies on members. All copies have the same bytes after the header.
 struct segment {
@@ -47,17 +48,64 @@ struct segment {
   std::uint64_t bytes = 0;       ///< of the payloads: what a user thinks of as its size
   std::uint64_t file_bytes = 0;  ///< of the batches, after the header and before the footer; splits divide this range
   std::uint64_t records = 0;
-  digest128 digest;  ///< XXH3-128 over the batches
-  std::vector<member_id> holders;
+  digest128 digest;                      ///< XXH3-128 over the batches
+  std::vector<member_id> holders;        ///< none: every copy was given up, the records are lost
+  troupe::epoch epoch{};                 ///< in which it was opened for appends; 0: written whole by an import or a job
+  std::int64_t last_append_unix_ms = 0;  ///< of its last record; 0: not appended to
   friend bool operator==(const segment&, const segment&) = default;
 };
-BOOST_DESCRIBE_STRUCT(segment, (), (id, bytes, file_bytes, records, digest, holders))
+BOOST_DESCRIBE_STRUCT(segment, (), (id, bytes, file_bytes, records, digest, holders, epoch, last_append_unix_ms))
+
+/// A member as it was started then: a message to, or an answer of, another start of it does not count.
+struct replica_ref {
+  member_id member;
+  troupe::incarnation incarnation;
+  friend auto operator<=>(const replica_ref&, const replica_ref&) = default;
+};
+BOOST_DESCRIBE_STRUCT(replica_ref, (), (member, incarnation))
+
+/// The segment that appends go to. Its length is known to its replicas only.
+struct open_segment {
+  segment_id id;
+  troupe::epoch epoch;  ///< the partition's when it was opened; appends carry it
+  std::vector<replica_ref> replicas;
+  friend bool operator==(const open_segment&, const open_segment&) = default;
+};
+BOOST_DESCRIBE_STRUCT(open_segment, (), (id, epoch, replicas))
+
+/// The appendable end of a partition. doc/design/protocols.md, section 2.
+struct partition_log {
+  troupe::epoch epoch;  ///< grows with every take-over and with every segment opened
+  std::optional<replica_ref> leader;
+  std::optional<open_segment> open;   ///< follows the sealed ones
+  std::uint64_t trimmed_records = 0;  ///< given up by retention: the offset of the first record that is left
+  friend bool operator==(const partition_log&, const partition_log&) = default;
+};
+BOOST_DESCRIBE_STRUCT(partition_log, (), (epoch, leader, open, trimmed_records))
 
 struct partition {
-  std::vector<segment> segments;  ///< in order
+  std::vector<segment> segments{};  ///< sealed, in order
+  partition_log log{};
   friend bool operator==(const partition&, const partition&) = default;
 };
-BOOST_DESCRIBE_STRUCT(partition, (), (segments))
+BOOST_DESCRIBE_STRUCT(partition, (), (segments, log))
+
+enum class sync_policy : std::uint8_t {
+  batch,  ///< a record is acknowledged when it is on the disks of all replicas
+  seal,   ///< when all replicas have written it; a loss of power everywhere may take the open segment's tail
+};
+BOOST_DESCRIBE_ENUM(sync_policy, batch, seal)
+
+/// How a dataset grows. Every ready dataset may be appended to, an imported one as well.
+struct log_settings {
+  std::string key_field;         ///< the field that chooses a record's partition; empty: spread evenly
+  std::uint32_t min_copies = 1;  ///< with fewer live replicas than this, appends are refused; at most `copies`
+  sync_policy sync = sync_policy::batch;
+  std::int64_t keep_age_ms = 0;  ///< segments whose last record is older are given up; 0: kept
+  std::uint64_t keep_bytes = 0;  ///< of payload in each partition; the oldest segments beyond it go; 0: all
+  friend bool operator==(const log_settings&, const log_settings&) = default;
+};
+BOOST_DESCRIBE_STRUCT(log_settings, (), (key_field, min_copies, sync, keep_age_ms, keep_bytes))
 
 enum class dataset_state : std::uint8_t {
   creating,  ///< an import or a job is writing it; no one sees it
@@ -77,10 +125,11 @@ struct dataset {
   std::optional<job_id> made_by;      ///< else imported
   std::optional<member_id> importer;  ///< while creating by import: dies with it
   std::vector<partition> partitions;
+  log_settings log;
   friend bool operator==(const dataset&, const dataset&) = default;
 };
 BOOST_DESCRIBE_STRUCT(dataset, (),
-                      (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions))
+                      (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions, log))
 
 /// What a module says about one job in it (from its C table, sdk/abi.hpp).
 struct job_description {
@@ -154,6 +203,31 @@ struct stage_progress {
 };
 BOOST_DESCRIBE_STRUCT(stage_progress, (), (committed, first_digests))
 
+/// The beginning of an open segment that a job reads: whole batches.
+struct open_prefix {
+  segment_id segment;
+  std::uint64_t bytes = 0;       ///< of the payloads
+  std::uint64_t file_bytes = 0;  ///< of the batches
+  std::uint64_t records = 0;
+  friend bool operator==(const open_prefix&, const open_prefix&) = default;
+};
+BOOST_DESCRIBE_STRUCT(open_prefix, (), (segment, bytes, file_bytes, records))
+
+/// What a job reads of one partition, fixed when the job is accepted: its first `segments` segments (none of them is
+/// given up while the job runs, so they stay the first) and what had been appended behind them.
+struct partition_snapshot {
+  std::uint32_t segments = 0;
+  std::optional<open_prefix> open;
+  friend bool operator==(const partition_snapshot&, const partition_snapshot&) = default;
+};
+BOOST_DESCRIBE_STRUCT(partition_snapshot, (), (segments, open))
+
+struct input_snapshot {
+  std::vector<partition_snapshot> partitions;
+  friend bool operator==(const input_snapshot&, const input_snapshot&) = default;
+};
+BOOST_DESCRIBE_STRUCT(input_snapshot, (), (partitions))
+
 struct job {
   job_id id;
   std::string name;
@@ -178,7 +252,8 @@ struct job {
       supervisor;            ///< where its supervisor runs; assigned by the state machine, moved when that member dies
   epoch supervisor_epoch;    ///< fences earlier supervisors' commits
   segment_id first_segment;  ///< task t's attempt a writes segment first_segment + t * attempts_per_task + (a - 1)
-  std::vector<stage_progress> stages;  ///< cleared when it has ended
+  std::vector<stage_progress> stages;    ///< cleared when it has ended
+  std::vector<input_snapshot> snapshot;  ///< for each input; cleared when it has ended
   // What remains
   std::uint64_t tasks_done = 0;
   std::uint64_t attempts = 0;
@@ -194,7 +269,8 @@ BOOST_DESCRIBE_STRUCT(job, (),
                       (id, name, module, module_hash, description, inputs, input_names, output, output_name, replace,
                        output_copies, parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms,
                        finished_at_unix_ms, supervisor, supervisor_epoch, first_segment, stages, tasks_done, attempts,
-                       lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters))
+                       lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters,
+                       snapshot))
 
 /// Attempts of one task, of whatever fate, before the job fails as hopeless; also the stride of its segment ids.
 inline constexpr std::uint32_t attempts_per_task = 64;

@@ -9,20 +9,32 @@ result<split_table> split_table::make(const state& s, const job& j) {
   split_table table;
   table.split_bytes_ = j.plan.split_bytes;
   std::uint64_t tasks = 0;
+  if (j.snapshot.size() != j.inputs.size())
+    return error{errc::failed_precondition, "job " + to_string(j.id) + " has ended, and what it read is not kept"};
+  const auto add = [&](const split& whole, std::uint64_t file_bytes) {
+    if (file_bytes == 0) return;
+    table.entries_.push_back({static_cast<std::uint32_t>(tasks), file_bytes, whole});
+    tasks += splits_of(file_bytes, table.split_bytes_);
+  };
   for (std::uint32_t input = 0; input < j.inputs.size(); ++input) {
     const auto* d = s.find_dataset(j.inputs[input]);
     if (d == nullptr)
       return error{errc::not_found, "input " + to_string(j.inputs[input]) + " of job " + to_string(j.id) + " is gone"};
-    for (std::uint32_t p = 0; p < d->partitions.size(); ++p) {
-      std::uint64_t records = 0;
-      for (const auto& g : d->partitions[p].segments) {
-        if (g.file_bytes > 0) {
-          const split whole{input, d->id, partition_index{p}, g.id, 0, g.file_bytes, record_offset{records}};
-          table.entries_.push_back({static_cast<std::uint32_t>(tasks), g.file_bytes, whole});
-          tasks += splits_of(g.file_bytes, table.split_bytes_);
-        }
+    const auto& read = j.snapshot[input].partitions;
+    for (std::uint32_t p = 0; p < read.size() && p < d->partitions.size(); ++p) {
+      const auto& here = d->partitions[p];
+      std::uint64_t records = here.log.trimmed_records;
+      const auto whole_of = [&](segment_id id, std::uint64_t file_bytes) {
+        return split{input, d->id, partition_index{p}, id, 0, file_bytes, record_offset{records}};
+      };
+      TROUPE_INVARIANT(read[p].segments <= here.segments.size(),
+                       "segments were given up that job " + to_string(j.id) + " reads");
+      for (std::uint32_t i = 0; i < read[p].segments; ++i) {
+        const auto& g = here.segments[i];
+        add(whole_of(g.id, g.file_bytes), g.file_bytes);
         records += g.records;
       }
+      if (read[p].open) add(whole_of(read[p].open->segment, read[p].open->file_bytes), read[p].open->file_bytes);
     }
   }
   TROUPE_INVARIANT(tasks == j.plan.map_tasks, "job " + to_string(j.id) + " was planned with " +

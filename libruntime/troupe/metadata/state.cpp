@@ -38,10 +38,11 @@ struct snapshot_image {
   std::vector<job> jobs;
   std::map<dataset_id, bool> replaces;
   std::vector<remembered_answer> answers;
+  std::set<member_id> removed;
 };
 BOOST_DESCRIBE_STRUCT(snapshot_image, (),
                       (applied, next_dataset, next_segment, next_job, members, datasets, reservations, modules, jobs,
-                       replaces, answers))
+                       replaces, answers, removed))
 
 template <class Map>
 auto find_in(const Map& map, const typename Map::key_type& key) -> decltype(&map.begin()->second) {
@@ -106,6 +107,7 @@ bytes state::snapshot() const {
   image.modules = modules_;
   image.jobs = values_of(jobs_);
   image.replaces = replaces_;
+  image.removed = removed_;
   image.answers.reserve(answers_.size());
   for (const auto& [id, answer] : answers_) {
     if (answer)
@@ -147,6 +149,7 @@ result<state> state::restore(bytes_view snapshot) {
   if (!good) return error{errc::corrupted, "the metadata snapshot has an id twice"};
   s.modules_ = std::move(image.modules);
   s.replaces_ = std::move(image.replaces);
+  s.removed_ = std::move(image.removed);
   for (auto& a : image.answers) {
     if (a.code == errc::none)
       s.remember(a.id, std::move(a.response));
@@ -196,8 +199,29 @@ const segment* state::find_segment(segment_id id) const {
   return &find_dataset(place.dataset)->partitions[place.partition].segments[place.position];
 }
 
+const open_segment* state::find_open(segment_id id) const {
+  const auto at = open_segments_.find(id);
+  if (at == open_segments_.end()) return nullptr;
+  return &*find_dataset(at->second.first)->partitions[at->second.second.value].log.open;
+}
+
+std::vector<member_id> state::holders_of(segment_id id) const {
+  if (const auto* sealed = find_segment(id)) return sealed->holders;
+  std::vector<member_id> replicas;
+  if (const auto* open = find_open(id))
+    for (const auto& r : open->replicas) replicas.push_back(r.member);
+  return replicas;
+}
+
+const partition* state::find_partition(dataset_id id, partition_index p) const {
+  const auto* d = find_dataset(id);
+  if (d == nullptr || d->state != dataset_state::ready || p.value >= d->partitions.size()) return nullptr;
+  return &d->partitions[p.value];
+}
+
 std::optional<dataset_id> state::owner_of(segment_id id) const {
   if (const auto at = segments_.find(id); at != segments_.end()) return at->second.dataset;
+  if (const auto at = open_segments_.find(id); at != open_segments_.end()) return at->second.first;
   auto after = reservations_.upper_bound(id);
   if (after == reservations_.begin()) return std::nullopt;
   const auto& [first, r] = *std::prev(after);
@@ -208,6 +232,18 @@ bool state::is_read(dataset_id id) const {
   for (const auto running : running_) {
     const auto& inputs = jobs_.at(running).inputs;
     if (std::find(inputs.begin(), inputs.end(), id) != inputs.end()) return true;
+  }
+  return false;
+}
+
+bool state::is_read(dataset_id id, partition_index p) const {
+  for (const auto running : running_) {
+    const auto& j = jobs_.at(running);
+    for (std::size_t i = 0; i < j.inputs.size() && i < j.snapshot.size(); ++i) {
+      if (j.inputs[i] != id || p.value >= j.snapshot[i].partitions.size()) continue;
+      const auto& read = j.snapshot[i].partitions[p.value];
+      if (read.segments != 0 || read.open) return true;
+    }
   }
   return false;
 }

@@ -17,8 +17,11 @@ inline constexpr std::size_t modules_max = 1'000;
 inline constexpr std::uint32_t map_tasks_max = 100'000;     ///< of one job: its commits stay below 30 MB
 inline constexpr std::uint32_t segment_ids_max = 1U << 16;  ///< in one begin_import or allocate_segments
 inline constexpr std::uint32_t copies_max = 16;
-inline constexpr std::uint64_t partition_bytes = 64ULL << 20;  ///< input for each partition of a shuffle
-inline constexpr std::uint32_t shuffle_partitions_max = 256;   ///< of a job that did not say how many
+inline constexpr std::size_t segments_of_dataset_max = 1'000'000;
+inline constexpr std::size_t members_removed_max = 10'000;          ///< remembered, so that none of them comes back
+inline constexpr std::uint64_t bytes_max = std::uint64_t{1} << 62;  ///< of anything: more is rubbish
+inline constexpr std::uint64_t partition_bytes = 64ULL << 20;       ///< input for each partition of a shuffle
+inline constexpr std::uint32_t shuffle_partitions_max = 256;        ///< of a job that did not say how many
 
 /// What the cluster agreed on: the deterministic machine under the log. Owned by the metadata service, changed on its
 /// thread only, read under its lock.
@@ -69,6 +72,20 @@ class state {
   [[nodiscard]] result<const module_info*> resolve_module(std::string_view job_name, std::string_view hash) const;
   /// A segment of a ready or deleting dataset.
   [[nodiscard]] const segment* find_segment(segment_id id) const;
+  /// An open segment of a ready or deleting dataset.
+  [[nodiscard]] const open_segment* find_open(segment_id id) const;
+  /// Whose disks have it: the holders of a sealed segment, the replicas of an open one; none when it is not known.
+  [[nodiscard]] std::vector<member_id> holders_of(segment_id id) const;
+  /// A partition of a ready dataset.
+  [[nodiscard]] const partition* find_partition(dataset_id id, partition_index p) const;
+  /// Whether a running job reads of the partition, so that nothing of it may be given up.
+  [[nodiscard]] bool is_read(dataset_id id, partition_index p) const;
+  /// Alive or suspect: its copies and what it leads count.
+  [[nodiscard]] bool is_live(member_id id) const;
+  /// Live, and started no more often than the reference says.
+  [[nodiscard]] bool is_current(const replica_ref& who) const;
+  /// May get new copies and lead logs: alive and not draining.
+  [[nodiscard]] bool takes_copies(member_id id) const;
   /// The dataset that has this segment, or has reserved its id and is still being written. None: a file of that id is
   /// trash (after a barrier).
   [[nodiscard]] std::optional<dataset_id> owner_of(segment_id id) const;
@@ -105,9 +122,18 @@ class state {
   result<response> on(const finish_job& c, std::int64_t now);
   result<response> on(const cancel_job& c, std::int64_t now);
   result<response> on(const noop& c, std::int64_t now);
+  result<response> on(const create_dataset& c, std::int64_t now);
+  result<response> on(const alter_dataset& c, std::int64_t now);
+  result<response> on(const take_over& c, std::int64_t now);
+  result<response> on(const release_partition& c, std::int64_t now);
+  result<response> on(const seal_and_open& c, std::int64_t now);
+  result<response> on(const add_holder& c, std::int64_t now);
+  result<response> on(const remove_holder& c, std::int64_t now);
+  result<response> on(const trim_partition& c, std::int64_t now);
+  result<response> on(const drain_member& c, std::int64_t now);
+  result<response> on(const remove_member& c, std::int64_t now);
 
   // Members (apply_members.cpp)
-  [[nodiscard]] bool is_live(member_id id) const;
   [[nodiscard]] std::string free_name() const;
   void end_duties(member_id id, bool disk_is_gone);
   void forget_commits(job& j, member_id id, bool disk_is_gone);
@@ -126,7 +152,20 @@ class state {
   void erase_dataset(dataset_id id);
   void index_segments(const dataset& d);
 
+  // Logs (apply_logs.cpp) and copies (apply_copies.cpp)
+  struct partition_place {
+    dataset* of = nullptr;
+    partition* here = nullptr;
+  };
+  result<partition_place> growing_partition(dataset_id id, partition_index p);
+  result<partition_place> led_partition(dataset_id id, partition_index p, epoch e, const replica_ref& leader);
+  result<void> check_settings(const std::string& name, std::uint32_t copies, const log_settings& log) const;
+  result<void> check_seal(const sealed_segment& s, const partition& p) const;
+  result<void> check_replicas(const std::vector<replica_ref>& replicas, const dataset& d) const;
+  [[nodiscard]] std::size_t other_copies(const segment& s, member_id without) const;
+
   // Jobs (apply_jobs.cpp)
+  result<input_snapshot> snapshot_of(const dataset& d, std::uint32_t input, const std::vector<open_end>& ends) const;
   result<job*> running_job(job_id id, std::optional<epoch> fence);
   void end_job(job& j, job_state outcome, std::optional<job_error> error, std::int64_t now);
   void trim_history(job_id keep);
@@ -146,11 +185,13 @@ class state {
   std::map<job_id, job> jobs_;
   std::map<dataset_id, bool> replaces_;  ///< of datasets that are being written: may take the name from another
   std::deque<std::pair<request_id, result<response>>> answers_;  ///< oldest first
+  std::set<member_id> removed_;                                  ///< given up for good: they may not come back
 
   // What follows from it
   std::map<std::string, dataset_id, std::less<>> ready_names_;
   std::map<std::string, dataset_id, std::less<>> creating_names_;
-  std::unordered_map<segment_id, segment_place> segments_;
+  std::unordered_map<segment_id, segment_place> segments_;  ///< sealed ones
+  std::unordered_map<segment_id, std::pair<dataset_id, partition_index>> open_segments_;
   std::uint64_t first_answer_ = 0;  ///< number of answers_.front(), counted since this object began
   std::unordered_map<request_id, std::uint64_t> answer_numbers_;
   std::set<job_id> running_;
