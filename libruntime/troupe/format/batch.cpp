@@ -69,11 +69,14 @@ result<batch_header> decode_batch_header(bytes_view data, segment_id segment) {
   header.producer_sequence = load_le<std::uint64_t>(raw + at_sequence);
   header.count = load_le<std::uint32_t>(raw + at_count);
   const auto codec = load_le<std::uint8_t>(raw + at_codec);
-  if (codec != static_cast<std::uint8_t>(batch_codec::raw)) return refuse("unknown codec " + std::to_string(codec));
+  if (codec > static_cast<std::uint8_t>(batch_codec::producers))
+    return refuse("unknown codec " + std::to_string(codec));
+  header.codec = static_cast<batch_codec>(codec);
   if (!all_zero({raw + at_zero, batch_header_bytes - at_zero})) return refuse("reserved bytes are not zero");
   if (header.payload_bytes > batch_payload_bytes_max)
     return refuse("claims " + std::to_string(header.payload_bytes) + " bytes of payload");
-  if (header.count == 0) return refuse("holds no records");
+  if ((header.count == 0) != (header.codec == batch_codec::producers))
+    return refuse(header.count == 0 ? "holds no records" : "is a producer table and says that it holds records");
   return header;
 }
 
@@ -93,27 +96,30 @@ result<bool> batch_cursor::next(batch_view& out) { return step(out, check_ == cr
 result<bool> batch_cursor::skip(batch_view& out) { return step(out, false); }
 
 result<bool> batch_cursor::step(batch_view& out, bool check) {
-  if (position_ >= to_) return false;
-  const auto rest = batches_.substr(static_cast<std::size_t>(position_));
-  const auto header = decode_batch_header(rest, segment_);
-  if (!header) return bad(segment_, position_, header.error().message());
-  if (header->payload_bytes > rest.size() - batch_header_bytes)
-    return bad(segment_, position_,
-               "cut off: " + std::to_string(header->payload_bytes) + " bytes of payload claimed, " +
-                   std::to_string(rest.size() - batch_header_bytes) + " there");
-  const auto payload = rest.substr(batch_header_bytes, header->payload_bytes);
-  if (check && !batch_crc_fits(rest.data(), payload)) return bad(segment_, position_, "its checksum does not fit");
-  out.header = *header;
-  out.payload = payload;
-  out.position = position_;
-  position_ = out.end();
-  return true;
+  while (position_ < to_) {
+    const auto rest = batches_.substr(static_cast<std::size_t>(position_));
+    const auto header = decode_batch_header(rest, segment_);
+    if (!header) return bad(segment_, position_, header.error().message());
+    if (header->payload_bytes > rest.size() - batch_header_bytes)
+      return bad(segment_, position_,
+                 "cut off: " + std::to_string(header->payload_bytes) + " bytes of payload claimed, " +
+                     std::to_string(rest.size() - batch_header_bytes) + " there");
+    const auto payload = rest.substr(batch_header_bytes, header->payload_bytes);
+    if (check && !batch_crc_fits(rest.data(), payload)) return bad(segment_, position_, "its checksum does not fit");
+    out.header = *header;
+    out.payload = payload;
+    out.position = position_;
+    position_ = out.end();
+    if (tables_ || header->codec != batch_codec::producers) return true;
+  }
+  return false;
 }
 
 scan_result scan_batches(bytes_view batches, segment_id segment, record_offset known_high_water_mark) {
   scan_result scan;
   scan.high_water_mark = known_high_water_mark;
   batch_cursor cursor(batches, segment);
+  cursor.give_tables();
   batch_view batch;
   for (;;) {
     const auto more = cursor.next(batch);
@@ -134,6 +140,7 @@ scan_result scan_batches(bytes_view batches, segment_id segment, record_offset k
     scan.intact_bytes = batch.end();
     scan.records += batch.header.count;
     scan.high_water_mark = std::max(scan.high_water_mark, batch.header.high_water_mark);
+    scan.append_time_unix_ms = std::max(scan.append_time_unix_ms, batch.header.append_time_unix_ms);
   }
   const auto rest = batches.substr(static_cast<std::size_t>(scan.intact_bytes));
   if (all_zero(rest)) {  // preallocated, never written

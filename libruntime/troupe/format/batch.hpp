@@ -11,7 +11,8 @@ namespace troupe::format {
 
 /// How the payload of a batch is packed. Numbers on disk: append only.
 enum class batch_codec : std::uint8_t {
-  raw,  ///< lines, records or bytes as they are
+  raw,        ///< lines, records or bytes as they are
+  producers,  ///< no records: what the writers before this segment had written last (producer_table.hpp)
 };
 
 inline constexpr std::size_t batch_header_bytes = 72;
@@ -22,7 +23,7 @@ inline constexpr std::size_t batch_payload_bytes_max = (64 << 20) + (1 << 20);
 struct batch_header {
   segment_id segment;
   record_offset first_offset;            ///< of its first record, within the segment
-  std::uint32_t count = 0;               ///< records in it, at least 1
+  std::uint32_t count = 0;               ///< records in it, at least 1; 0 exactly for a producer table
   record_offset high_water_mark;         ///< records below it are known to be durable on every replica
   std::int64_t append_time_unix_ms = 0;  ///< the leader's clock; never goes back within a partition
   uuid producer;                         ///< nil: none
@@ -78,6 +79,9 @@ class batch_cursor {
   batch_cursor(bytes_view batches, segment_id segment, std::uint64_t from = 0, std::uint64_t to = ~0ull,
                crc_check check = crc_check::every_batch) noexcept;
 
+  /// From here on producer tables come too; who reads records does not want them.
+  void give_tables() noexcept { tables_ = true; }
+
   /// True: `out` is the next batch. False: no further batch begins below `to`. `corrupted`, with the position: header,
   /// crc or length are wrong; the cursor stays where it is.
   result<bool> next(batch_view& out);
@@ -95,6 +99,7 @@ class batch_cursor {
   std::uint64_t position_;
   std::uint64_t to_;
   crc_check check_;
+  bool tables_ = false;
 };
 
 /// What is intact of a segment that was never sealed, or that is suspected to be damaged.
@@ -107,10 +112,11 @@ enum class scan_state : std::uint8_t {
 
 struct scan_result {
   scan_state state = scan_state::whole;
-  std::uint64_t intact_bytes = 0;  ///< up to the end of the last batch of the good prefix
-  std::uint64_t records = 0;       ///< in the good prefix
-  record_offset high_water_mark;   ///< the highest seen in any good batch
-  std::string reason;              ///< a sentence when not whole
+  std::uint64_t intact_bytes = 0;        ///< up to the end of the last batch of the good prefix
+  std::uint64_t records = 0;             ///< in the good prefix
+  record_offset high_water_mark;         ///< the highest seen in any good batch
+  std::int64_t append_time_unix_ms = 0;  ///< the latest in the good prefix
+  std::string reason;                    ///< a sentence when not whole
 };
 
 /// Looks at all of `batches`. `known_high_water_mark`: what the caller knows from elsewhere to be durable.

@@ -13,7 +13,6 @@ constexpr bytes_view trailer_magic{"FTR1", 4};
 constexpr std::size_t header_crc_at = segment_header_bytes - 4;
 constexpr std::size_t footer_fixed_bytes = 80;
 constexpr std::size_t index_entry_bytes = 16;
-constexpr std::size_t producer_entry_bytes = 24;
 
 void put_uuid(char* out, const uuid& id) noexcept { std::memcpy(out, id.octets.data(), id.octets.size()); }
 uuid get_uuid(const char* in) noexcept {
@@ -21,8 +20,6 @@ uuid get_uuid(const char* in) noexcept {
   std::memcpy(id.octets.data(), in, id.octets.size());
   return id;
 }
-
-bool by_producer(const producer_entry& entry, const uuid& producer) noexcept { return entry.producer < producer; }
 
 }  // namespace
 
@@ -94,7 +91,7 @@ bytes encode_segment_footer(const segment_footer& footer) {
   bytes out;
   out.reserve(size);
   out.append(footer_magic);
-  append_le(out, segment_version);
+  append_le(out, footer_version);
   append_le(out, static_cast<std::uint32_t>(footer.index.size()));
   append_le(out, static_cast<std::uint32_t>(footer.producers.size()));
   append_le(out, std::uint32_t{0});
@@ -109,10 +106,7 @@ bytes encode_segment_footer(const segment_footer& footer) {
     append_le(out, entry.position);
     append_le(out, entry.first_offset.value);
   }
-  for (const auto& entry : footer.producers) {
-    out.append(reinterpret_cast<const char*>(entry.producer.octets.data()), entry.producer.octets.size());
-    append_le(out, entry.last_sequence);
-  }
+  for (const auto& entry : footer.producers) append_producer_entry(out, entry);
   append_le(out, static_cast<std::uint64_t>(size));
   out.append(trailer_magic);
   append_le(out, crc32c(out));
@@ -136,8 +130,9 @@ result<segment_footer> decode_segment_footer(bytes_view data) {
   if (crc32c(data.substr(0, data.size() - 4)) != load_le<std::uint32_t>(raw + data.size() - 4))
     return refuse(errc::corrupted, "its checksum does not fit");
   const auto version = load_le<std::uint32_t>(raw + 8);
-  if (version != segment_version)
-    return refuse(errc::unsupported, "version " + std::to_string(version) + "; use a newer troupe");
+  if (version != footer_version)
+    return refuse(errc::unsupported, "version " + std::to_string(version) + ", this program reads " +
+                                         std::to_string(footer_version) + "; use another troupe");
   const std::uint64_t entries = load_le<std::uint32_t>(raw + 12), producers = load_le<std::uint32_t>(raw + 16);
   if (footer_fixed_bytes + entries * index_entry_bytes + producers * producer_entry_bytes + footer_trailer_bytes !=
           data.size() ||
@@ -152,7 +147,7 @@ result<segment_footer> decode_segment_footer(bytes_view data) {
   summary.digest.low = load_le<std::uint64_t>(raw + 56);
   summary.digest.high = load_le<std::uint64_t>(raw + 64);
   if (summary.payload_bytes > summary.file_bytes || (summary.file_bytes == 0) != (entries == 0) ||
-      (summary.file_bytes == 0) != (summary.records == 0))
+      (summary.file_bytes == 0 && summary.records != 0))
     return refuse(errc::corrupted, "its sums make no sense");
   const char* at = raw + footer_fixed_bytes;
   footer.index.resize(entries);
@@ -164,14 +159,15 @@ result<segment_footer> decode_segment_footer(bytes_view data) {
     return a.position >= b.position || a.first_offset >= b.first_offset;
   };
   if (entries != 0 && (footer.index.front() != index_entry{} || footer.index.back().position >= summary.file_bytes ||
-                       footer.index.back().first_offset.value >= summary.records ||
+                       footer.index.back().first_offset.value > summary.records ||
                        std::adjacent_find(footer.index.begin(), footer.index.end(), bad_pair) != footer.index.end()))
     return refuse(errc::corrupted, "its index does not ascend within the batches");
   footer.producers.resize(producers);
   for (auto& entry : footer.producers) {
-    entry = {get_uuid(at), load_le<std::uint64_t>(at + 16)};
+    entry = load_producer_entry(at);
     at += producer_entry_bytes;
   }
+  if (!ascending(footer.producers)) return refuse(errc::corrupted, "its producers do not ascend");
   return footer;
 }
 
@@ -204,25 +200,27 @@ result<batch_cursor> segment_view::cursor(std::uint64_t from, std::uint64_t to, 
 }
 
 void segment_builder::add(const batch_header& header, const char* raw_header, bytes_view payload) {
-  if (index_.empty() || summary_.file_bytes >= index_.back().position + index_spacing_bytes)
+  const bool far = index_.empty() || summary_.file_bytes >= index_.back().position + index_spacing_bytes;
+  if (far && (index_.empty() || next_offset() > index_.back().first_offset))
     index_.push_back({summary_.file_bytes, next_offset()});
   digest_.update({raw_header, batch_header_bytes});
   digest_.update(payload);
   summary_.file_bytes += batch_header_bytes + payload.size();
+  if (header.codec == batch_codec::producers) {
+    // Its checksum fitted, and whoever wrote it encoded a table; what does not decode is left out on every copy alike.
+    if (auto table = decode_producer_table(payload))
+      for (const auto& entry : *table) merge(producers_, entry);
+    return;
+  }
   summary_.payload_bytes += payload.size();
+  const auto first = next_offset();
   summary_.records += header.count;
-  if (header.producer.is_nil()) return;
-  const auto place = std::lower_bound(producers_.begin(), producers_.end(), header.producer, by_producer);
-  if (place != producers_.end() && place->producer == header.producer)
-    place->last_sequence = std::max(place->last_sequence, header.producer_sequence);
-  else
-    producers_.insert(place, {header.producer, header.producer_sequence});
+  if (!header.producer.is_nil())
+    merge(producers_,
+          {header.producer, header.producer_sequence, segment_, first, header.count, header.append_time_unix_ms});
 }
 
-bool segment_builder::knows(const uuid& producer) const noexcept {
-  const auto place = std::lower_bound(producers_.begin(), producers_.end(), producer, by_producer);
-  return place != producers_.end() && place->producer == producer;
-}
+bool segment_builder::knows(const uuid& producer) const noexcept { return find(producers_, producer) != nullptr; }
 
 segment_footer segment_builder::footer() const {
   segment_footer footer{segment_, summary_, index_, producers_};

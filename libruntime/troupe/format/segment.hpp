@@ -6,6 +6,7 @@
 #include <troupe/base/result.hpp>
 #include <troupe/base/schema.hpp>
 #include <troupe/format/batch.hpp>
+#include <troupe/format/producer_table.hpp>
 #include <vector>
 
 /// A segment file: header of 4 KiB, batches, and once it is sealed a footer. doc/formats/segment.md draws it.
@@ -24,6 +25,7 @@ schema_id schema_id_of(const schema& s);
 
 inline constexpr std::size_t segment_header_bytes = 4096;
 inline constexpr std::uint32_t segment_version = 1;
+inline constexpr std::uint32_t footer_version = 2;
 
 struct segment_header {
   cluster_id cluster;
@@ -59,24 +61,15 @@ struct index_entry {
   friend bool operator==(const index_entry&, const index_entry&) = default;
 };
 
-/// The last sequence that a producer wrote into this segment.
-struct producer_entry {
-  uuid producer;
-  std::uint64_t last_sequence = 0;
-  friend bool operator==(const producer_entry&, const producer_entry&) = default;
-};
-
 /// A batch gets an index entry when it begins at least this far behind the last entry: every batch of usual size, and
 /// at most 4096 entries per 64 MiB.
 inline constexpr std::uint64_t index_spacing_bytes = 16 << 10;
-/// A segment of this many producers is refused on append: the footer stays small.
-inline constexpr std::size_t producers_per_segment_max = 10'000;
 
 struct segment_footer {
   segment_id segment;
   segment_summary summary;
-  std::vector<index_entry> index;  ///< ascending; the first entry is position 0 unless the segment is empty
-  std::vector<producer_entry> producers;
+  std::vector<index_entry> index;         ///< ascending; the first entry is position 0 unless the segment is empty
+  std::vector<producer_entry> producers;  ///< ascending; also those of the table that the segment began with
   friend bool operator==(const segment_footer&, const segment_footer&) = default;
 
   /// The last entry at or before `position`: walk on from there. {0, 0} for an empty index.

@@ -97,6 +97,10 @@ result<response> state::on(const remove_member& c, std::int64_t) {
       if (p.log.leader && p.log.leader->member == c.id) p.log.leader.reset();
     }
   }
+  for (const auto running : running_)
+    for (auto& progress : jobs_.at(running).stages)
+      for (auto& [task, commit] : progress.committed)
+        if (commit.output) std::erase(commit.output->holders, c.id);  // others hold it, or it would not be committed
   for (auto& m : modules_) std::erase(m.holders, c.id);
   members_.erase(at);
   removed_.insert(c.id);

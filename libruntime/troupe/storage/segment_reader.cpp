@@ -96,6 +96,11 @@ result<std::uint64_t> segment_reader::position_of(record_offset offset) const {
 }
 
 result<void> segment_reader::read_batches(std::uint64_t from, std::uint64_t to, const batch_callback& each) const {
+  return walk(from, to, false, each);
+}
+
+result<void> segment_reader::walk(std::uint64_t from, std::uint64_t to, bool with_tables,
+                                  const batch_callback& each) const {
   TROUPE_TRY(const format::index_entry first, first_at_or_after(std::min(from, summary().file_bytes)));
   const auto end = summary().file_bytes;
   to = std::min(to, end);
@@ -107,6 +112,7 @@ result<void> segment_reader::read_batches(std::uint64_t from, std::uint64_t to, 
     if (buffer.size() < want) buffer.resize(want);
     TROUPE_TRY_VOID(read_raw(position, buffer.data(), want));
     format::batch_cursor cursor({buffer.data(), want}, header_.segment, 0, to - position);
+    cursor.give_tables();
     format::batch_view batch;
     std::size_t used = 0;
     while (used < want && position + used < to) {
@@ -129,6 +135,7 @@ result<void> segment_reader::read_batches(std::uint64_t from, std::uint64_t to, 
       if (!more) return more.error().with_context(path() + ", from position " + std::to_string(position));
       batch.position = position + used;
       used += needed;
+      if (batch.header.codec == format::batch_codec::producers && !with_tables) continue;
       TROUPE_TRY(const bool go_on, each(batch));
       if (!go_on) return ok();
     }
@@ -139,7 +146,7 @@ result<void> segment_reader::read_batches(std::uint64_t from, std::uint64_t to, 
 
 result<void> segment_reader::verify() const {
   format::segment_builder found(header_.segment);
-  TROUPE_TRY_VOID(read_batches(0, summary().file_bytes, [&](const format::batch_view& batch) -> result<bool> {
+  TROUPE_TRY_VOID(walk(0, summary().file_bytes, true, [&](const format::batch_view& batch) -> result<bool> {
     if (batch.header.first_offset != found.next_offset())
       return error{errc::corrupted, path() + ": the batch at position " + std::to_string(batch.position) +
                                         " begins with record " + to_string(batch.header.first_offset) + ", not " +

@@ -53,6 +53,7 @@ class segment_reader {
   segment_reader(file f, const format::segment_header& header, format::segment_footer footer)
       : file_(std::move(f)), header_(header), footer_(std::move(footer)) {}
   static result<segment_reader> open(file_operations& operations, const std::string& path, segment_id id);
+  result<void> walk(std::uint64_t from, std::uint64_t to, bool with_tables, const batch_callback& each) const;
   [[nodiscard]] result<format::batch_header> header_at(std::uint64_t position) const;
   [[nodiscard]] result<format::index_entry> first_at_or_after(std::uint64_t position) const;
 

@@ -16,7 +16,18 @@ class generator {
   explicit generator(std::uint32_t seed) : random_(seed) {}
 
   command next(const state& s) {
-    switch (pick(20)) {
+    switch (pick(32)) {
+      case 20:
+      case 21:
+      case 22:
+      case 23:
+      case 24:
+      case 25:
+      case 26:
+      case 27:
+        return log_command(s);
+      case 28:
+        return coin() ? command(drain_member{member(), coin()}) : command(remove_member{identity(), coin()});
       case 0:
         return register_member{make_member(small(), pick(6))};
       case 1:
@@ -87,6 +98,72 @@ class generator {
   std::uint8_t small() { return static_cast<std::uint8_t>(1 + pick(4)); }
   member_id member() { return identity_of<member_id>(small()); }
   std::string name() { return std::string(1, static_cast<char>('p' + pick(5))); }
+  member_id identity() { return identity_of<member_id>(static_cast<std::uint8_t>(pick(20) == 0 ? 1 + pick(4) : 9)); }
+  replica_ref replica(const state& s) {
+    replica_ref r{member(), incarnation{pick(6)}};
+    if (const auto* m = s.find_member(r.member); m != nullptr && pick(10) != 0) r.incarnation = m->incarnation;
+    return r;
+  }
+  /// Of a partition that is there, mostly in the order in which a leader would give them.
+  command log_command(const state& s) {
+    auto id = dataset(s);
+    const partition_index p{pick(2)};
+    for (const auto& [other, d] : s.datasets())  // one that has grown is the more interesting one
+      if (p.value < d.partitions.size() && (d.partitions[p.value].log.open || !d.partitions[p.value].segments.empty()))
+        if (coin()) id = other;
+    const auto* here = s.find_partition(id, p);
+    const auto* d = s.find_dataset(id);
+    if (here == nullptr || pick(8) == 0) {
+      create_dataset c;
+      c.name = name();
+      c.partitions = 1 + pick(2);
+      c.copies = pick(3);
+      return c;
+    }
+    const auto& log = here->log;
+    const auto e = pick(10) == 0 ? troupe::epoch{pick(5)} : log.epoch;
+    const auto leader = log.leader && pick(10) != 0 ? *log.leader : replica(s);
+    switch (pick(9)) {
+      case 0: {
+        alter_dataset a;
+        a.name = d->name;
+        a.copies = coin() ? 1 : 1 + pick(3);
+        return a;
+      }
+      case 1:
+        return take_over{id, p, e, replica(s), coin()};
+      case 2:
+        return pick(4) == 0 ? command(release_partition{id, p, e, leader})
+                            : command(take_over{id, p, e, replica(s), true});
+      case 3:
+      case 4:
+      case 5: {
+        seal_and_open c{id, p, e, leader, std::nullopt, {}};
+        if (log.open && pick(10) != 0) {
+          sealed_segment sealed{log.open->id, 10, 100, pick(3), {1, 2}, 7, {}};
+          for (const auto& r : log.open->replicas)
+            if (pick(4) != 0) sealed.holders.push_back(r);
+          c.seal = sealed;
+        }
+        for (std::uint32_t i = pick(3); i != 0; --i) c.replicas.push_back(replica(s));
+        return c;
+      }
+      case 6: {
+        if (here->segments.empty()) return noop{};
+        const auto& g = here->segments[pick(static_cast<std::uint32_t>(here->segments.size()))];
+        return add_holder{id, g.id, replica(s), g.holders.empty() ? member() : g.holders.front(), g.digest};
+      }
+      case 7: {
+        if (here->segments.empty()) return noop{};
+        const auto& g = here->segments[pick(static_cast<std::uint32_t>(here->segments.size()))];
+        return remove_holder{id, g.id, g.holders.empty() ? member() : g.holders.back()};
+      }
+      default: {
+        if (here->segments.empty()) return noop{};
+        return trim_partition{id, p, here->segments[pick(static_cast<std::uint32_t>(here->segments.size()))].id};
+      }
+    }
+  }
   dataset_id dataset(const state& s) {
     if (s.datasets().empty() || pick(8) == 0) return dataset_id{pick(100)};
     return std::next(s.datasets().begin(), pick(static_cast<std::uint32_t>(s.datasets().size())))->first;
@@ -136,8 +213,17 @@ void check_sound(const state& s) {
       for (const auto& g : p.segments) {
         REQUIRE(segments.insert(g.id).second);
         REQUIRE(s.owner_of(g.id) == id);
-        REQUIRE(!g.holders.empty());
+        std::set<member_id> holders(g.holders.begin(), g.holders.end());
+        REQUIRE(holders.size() == g.holders.size());
       }
+    for (const auto& p : d.partitions) {
+      if (!p.log.open) continue;
+      REQUIRE(segments.insert(p.log.open->id).second);
+      REQUIRE(s.owner_of(p.log.open->id) == id);
+      REQUIRE(s.find_open(p.log.open->id) == &*p.log.open);
+      REQUIRE(p.log.open->replicas.size() >= 1);
+      REQUIRE(p.log.epoch >= p.log.open->epoch);
+    }
   }
   std::set<std::string> names;
   for (const auto& [id, m] : s.members()) REQUIRE(names.insert(m.name).second);

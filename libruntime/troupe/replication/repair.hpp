@@ -1,0 +1,90 @@
+#pragma once
+#include <map>
+#include <set>
+#include <troupe/metadata/state.hpp>
+#include <troupe/replication/types.hpp>
+#include <vector>
+
+/// Which copies are missing, too many or due for a look. Pure functions of the metadata; each member carries out what
+/// names it, checks the digest, and only then proposes add_holder.
+namespace troupe::replication {
+
+/// One copy to be made at `target`, from a member that holds it now.
+struct copy_task {
+  dataset_id dataset;
+  segment_id segment;
+  std::uint64_t file_bytes = 0;
+  digest128 digest;
+  std::vector<member_id> sources;  ///< live holders, best first
+  std::size_t copies = 0;          ///< live ones that stay: fewest first
+  friend bool operator==(const copy_task&, const copy_task&) = default;
+};
+
+struct repair_options {
+  std::size_t tasks_max = 64;                  ///< in one plan
+  std::chrono::seconds next_target_after{30};  ///< a target that did not copy in so long is passed over
+  std::uint64_t bytes_per_second = 64 << 20;   ///< of all copies to one member: recovery does not starve jobs
+};
+
+/// Remembers since when a segment lacks copies, which metadata does not say. One for each member.
+class repair_planner {
+ public:
+  explicit repair_planner(const repair_options& with) : options_(with) {}
+
+  /// Copies that `self` should make now, least replicated first. The targets of a segment are the highest-ranked
+  /// members that may take copies; when one of them does not get to it, the next is also a target.
+  [[nodiscard]] std::vector<copy_task> plan(time_point now, const metadata::state& s, member_id self);
+
+  /// Copies that `self` holds and should give up: surplus, or moved away while it drains.
+  [[nodiscard]] std::vector<metadata::remove_holder> plan_removals(const metadata::state& s, member_id self) const;
+
+  /// How much of a repair is left, for `describe`: segments with fewer live copies than wanted, and their bytes.
+  struct progress {
+    std::uint64_t segments = 0, bytes = 0, lost = 0;  ///< lost: no holder is left at all
+  };
+  [[nodiscard]] static progress missing(const metadata::state& s, dataset_id of);
+
+ private:
+  repair_options options_;
+  std::map<segment_id, time_point> since_;
+};
+
+/// Bytes per second for copies: a bucket that holds one second's worth.
+class bandwidth_limit {
+ public:
+  explicit bandwidth_limit(std::uint64_t bytes_per_second) : rate_(bytes_per_second), left_(rate_) {}
+  /// When so many bytes may go; they count from this call on. At once when it is not after `now`.
+  time_point reserve(time_point now, std::uint64_t bytes);
+
+ private:
+  std::uint64_t rate_;
+  std::uint64_t left_;
+  time_point at_{};
+};
+
+/// Which of one's own copies is read and checked next: all of them within a period, oldest check first. Checks are not
+/// remembered over a start.
+class scrub_planner {
+ public:
+  explicit scrub_planner(std::chrono::nanoseconds period = std::chrono::hours(24 * 7)) : period_(period) {}
+  struct due {
+    dataset_id dataset;
+    segment_id segment;
+    digest128 digest;
+    std::uint64_t file_bytes = 0;
+  };
+  /// The next copy of `self` to check and when; nothing when it holds none.
+  [[nodiscard]] std::optional<std::pair<due, time_point>> next(time_point now, const metadata::state& s,
+                                                               member_id self);
+  void checked(time_point now, segment_id id) { checked_[id] = now; }
+
+ private:
+  std::chrono::nanoseconds period_;
+  std::map<segment_id, time_point> checked_;
+};
+
+/// Segments that age or size has made superfluous, one command for each partition; never what a running job reads. Any
+/// member may propose them.
+[[nodiscard]] std::vector<metadata::trim_partition> plan_retention(const metadata::state& s, std::int64_t now_unix_ms);
+
+}  // namespace troupe::replication

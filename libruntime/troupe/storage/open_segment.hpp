@@ -1,0 +1,69 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <troupe/base/ids.hpp>
+#include <troupe/base/result.hpp>
+#include <troupe/format/batch.hpp>
+#include <troupe/format/segment.hpp>
+#include <troupe/storage/file.hpp>
+#include <troupe/storage/segment_writer.hpp>
+
+namespace troupe::storage {
+
+class segment_store;
+
+/// What the log protocol's replica orders of its disk: segments that grow. One for each open file, used by one thread
+/// at a time; reads may run beside it. Unlike a segment_writer's, its file stays when the object goes: what a crash
+/// leaves is what a fence looks at.
+class open_segment {
+ public:
+  /// Creates ID.seg with room for `expected_bytes`, its header and name durable. `already_exists` when there is a file,
+  /// `resource_exhausted` when the disk is full; then nothing stays.
+  static result<open_segment> create(file_operations& operations, const std::string& directory, segment_id id,
+                                     const segment_info& info);
+
+  /// Writes whole batches behind what is there; they were checked by whoever orders it. `resource_exhausted`: the disk
+  /// is full, and a torn tail may stay.
+  result<void> append(std::uint64_t at_bytes, bytes_view batches);
+  /// Makes it durable. A failure ends the process.
+  void sync();
+
+  [[nodiscard]] segment_id id() const noexcept { return id_; }
+  [[nodiscard]] std::uint64_t file_bytes() const noexcept { return builder_.file_bytes(); }
+
+  /// Whole batches from the one that holds record `from` on, below record `below`, about `bytes_max` but at least one;
+  /// every checksum checked. Empty when there is none. Any thread.
+  [[nodiscard]] result<bytes> read(record_offset from, record_offset below, std::size_t bytes_max) const;
+
+  struct outcome {
+    format::segment_summary summary;
+    std::int64_t last_append_unix_ms = 0;
+    format::producer_table producers;
+  };
+  /// Cuts to exactly `records` and `file_bytes`, which must be a border of batches, writes the footer, syncs. The
+  /// object is of no use then.
+  result<outcome> seal(std::uint64_t records, std::uint64_t file_bytes);
+
+ private:
+  open_segment(file f, segment_id id) : file_(std::move(f)), id_(id), builder_(id) {}
+  file file_;
+  segment_id id_;
+  format::segment_builder builder_;
+  std::int64_t last_append_unix_ms_ = 0;
+};
+
+/// Seals a file that an earlier start left open, or cuts a sealed one back: checks every batch up to there first.
+/// `corrupted` when it is not intact so far.
+result<open_segment::outcome> seal_closed(file_operations& operations, const std::string& directory, segment_id id,
+                                          std::uint64_t records, std::uint64_t file_bytes);
+
+/// What the footer of a sealed file says, for a leader that takes over behind it.
+result<open_segment::outcome> read_footer(file_operations& operations, const std::string& directory, segment_id id);
+
+/// The batches of an unsealed or sealed file below record `below`, by pread, for jobs that read the beginning of an
+/// open segment. As open_segment::read.
+result<bytes> read_batches(file_operations& operations, const std::string& path, segment_id id, record_offset from,
+                           record_offset below, std::size_t bytes_max);
+
+}  // namespace troupe::storage
