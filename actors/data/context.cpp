@@ -124,9 +124,7 @@ void context::report_damage(dataset_id dataset, segment_id segment, member_id ho
   const auto name = name_of(holder);
   const auto text = "the copy of segment " + to_string(segment) + " of " + describe(dataset) + " on " + name +
                     " can't be read: " + why;
-  parts.log.warning("data", text);
-  parts.journal.append("copy_damaged", name, text,
-                       {{"segment", to_string(segment)}, {"dataset", to_string(dataset)}, {"reason", why}});
+  parts.log.warning("data", text);  // the event comes with the metadata entry, so that every node shows it
   parts.metadata.propose(metadata::report_damage{dataset, segment, holder}, request_id::random(),
                          static_cast<std::uint32_t>(options.request_time_max.count()),
                          [weak = weak_from_this(), segment, holder](result<metadata::response> answer) {

@@ -69,6 +69,17 @@ std::optional<message::happening> describe_change(const metadata::command& what,
     h.fields.emplace("job", to_string(answer->job));
     return h;
   }
+  if (const auto* c = std::get_if<metadata::report_damage>(&what)) {
+    const auto* m = s.find_member(c->holder);
+    const auto* d = s.find_dataset(c->dataset);
+    if (m == nullptr || d == nullptr) return std::nullopt;
+    auto h = of("copy_damaged", m->name,
+                "the copy of segment " + to_string(c->segment) + " of dataset " + d->name + " on " + m->name +
+                    " can't be read and does not count any more; the log of the node that read it says why");
+    h.fields.emplace("segment", to_string(c->segment));
+    h.fields.emplace("dataset", d->name);
+    return h;
+  }
   if (const auto* c = std::get_if<metadata::finish_job>(&what)) return job_ended(c->job, s);
   if (const auto* c = std::get_if<metadata::cancel_job>(&what)) return job_ended(c->job, s);
   return std::nullopt;

@@ -2,7 +2,7 @@
 #include <shell/cluster/api_client.hpp>
 #include <shell/cluster/paths.hpp>
 #include <shell/interrupts.hpp>
-#include <troupe/api/problem.hpp>
+#include <troupe/transport/problem.hpp>
 
 namespace troupe::shell {
 namespace {
@@ -103,7 +103,7 @@ outcome<transport::http_client_response> api_client::send(transport::http_client
       if (answer->status == 503 && repeatable && n + 1 < order.size()) continue;
       preferred_ = index;
       if (answer->ok()) return std::move(*answer);
-      auto e = api::error_from_answer(static_cast<unsigned>(answer->status), answer->body);
+      auto e = transport::problem_error(answer->status, answer->field("content-type"), answer->body);
       if (answer->status == 401)
         return failure(status::no_cluster,
                        "cluster " + cluster_.name + " at " + address + " refuses the token" +

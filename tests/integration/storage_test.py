@@ -24,31 +24,43 @@ class Damage(ClusterTest):
         cls.text, cls.counts = make_counted_text(cls.cluster.folder / "text", 8)
         cls.cluster.load("word_count")
 
-    def import_and_damage(self, dataset, holders):
+    def import_and_damage(self, dataset, holders, partitions=2):
         """Imports the text and flips a bit in the middle of the copies of its first segment on these nodes."""
-        self.cluster.shell("import", self.text, "to", dataset, "--copies", "2", "--partitions", "2")
+        self.cluster.shell("import", self.text, "to", dataset, "--copies", "2", "--partitions", str(partitions))
         segment = self.cluster.json("describe", dataset)["partitions"][0]["segments"][0]
         for name in holders:
-            path = self.cluster.node_folder(name) / "segments" / f"{segment['id']}.seg"
-            flip_a_bit(path, path.stat().st_size // 2)
+            self.damage(name, segment["id"])
         return segment["id"]
 
-    def damaged_copies(self, segment):
-        return {event["node"] for event in self.cluster.json("events") if event["kind"] == "copy_damaged" and event["fields"]["segment"] == str(segment)}
+    def damage(self, node, segment):
+        path = self.cluster.node_folder(node) / "segments" / f"{segment}.seg"
+        flip_a_bit(path, path.stat().st_size // 2)
+
+    def damaged_copies(self):
+        return {(event["node"], int(event["fields"]["segment"])) for event in self.cluster.json("events") if event["kind"] == "copy_damaged"}
 
     def test_a_flipped_bit_in_one_copy_does_not_change_a_job(self):
-        # On either node, so that whichever reads its own copy meets a damaged one.
-        segment = self.import_and_damage("one_bad", ["node2"])
-        other = self.import_and_damage("other_bad", ["node1"])
-        for dataset in ("one_bad", "other_bad"):
-            self.cluster.shell("run", "word_count", dataset, "to", f"counts_{dataset}")
-            self.assertEqual(read_counts(self.cluster, f"counts_{dataset}"), self.counts)
-        # Not every damaged copy was read; those that were are reported, and do not count as copies any more.
-        found = {"one_bad": self.damaged_copies(segment), "other_bad": self.damaged_copies(other)}
-        self.assertTrue(found["one_bad"] or found["other_bad"], found)
-        for dataset, bad in found.items():
-            if bad:
-                self.assertEqual(len(self.cluster.json("describe", dataset)["partitions"][0]["copies"]), 1)
+        # Every copy on node2 is damaged, and there are more tasks than slots on both nodes: whichever task runs on node2 meets damage in its own copy.
+        self.cluster.shell("import", self.text, "to", "one_bad", "--copies", "2", "--partitions", "8")
+        partitions = self.cluster.json("describe", "one_bad")["partitions"]
+        segments = {segment["id"] for partition in partitions for segment in partition["segments"]}
+        self.assertEqual(len(segments), 8)
+        for segment in segments:
+            self.damage("node2", segment)
+        # Which node takes which task is a matter of timing; a job that leaves node2 idle proves nothing, so there may be some more.
+        for attempt in range(10):
+            self.cluster.shell("run", "word_count", "one_bad", "to", f"counts_{attempt}")
+            self.assertEqual(read_counts(self.cluster, f"counts_{attempt}"), self.counts)
+            found = self.damaged_copies()
+            if found:
+                break
+        # What was read is reported, and does not count as a copy any more; what is whole is never blamed.
+        self.assertTrue(found)
+        self.assertLessEqual(found, {("node2", segment) for segment in segments})
+        for partition in self.cluster.json("describe", "one_bad")["partitions"]:
+            for segment in partition["segments"]:
+                if ("node2", segment["id"]) in found:
+                    self.assertEqual(partition["copies"], ["node1"])
 
     def test_a_flipped_bit_in_one_copy_does_not_change_an_export(self):
         for name in ("node1", "node2"):

@@ -90,7 +90,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def problem(self, status, code, detail):
-        self.answer(status, {"type": f"urn:troupe:error:{code}", "title": code, "status": status, "detail": detail}, "application/problem+json")
+        self.answer(status, {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code}, "application/problem+json")
 
     def body(self):
         if self.headers.get("Transfer-Encoding") == "chunked":

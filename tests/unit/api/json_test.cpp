@@ -2,7 +2,6 @@
 #include <troupe/api/cluster.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/jobs.hpp>
-#include <troupe/api/problem.hpp>
 #include <troupe/base/text.hpp>
 
 using namespace troupe;
@@ -112,19 +111,6 @@ TEST_CASE("times are RFC 3339 in UTC") {
   for (const auto* wrong : {"", "2026-11-23", "2026-11-23T08:58:29", "2026-13-23T08:58:29Z", "2026-11-23T08:58:29.Z",
                             "2026-11-23T08:58:29+01:00", "2026-11-23T08:58:2xZ", "-026-11-23T08:58:29Z"})
     CHECK_FALSE(api::parse_timestamp(wrong));
-}
-
-TEST_CASE("every error code survives the way through a problem") {
-  boost::mp11::mp_for_each<boost::describe::describe_enumerators<errc>>([](auto e) {
-    if (e.value == errc::none) return;
-    const error sent{e.value, std::string("dataset \"x\": ") + e.name};
-    const auto as_problem = api::to_problem(sent);
-    CHECK(as_problem.status >= 400);
-    CHECK(api::error_from_answer(as_problem.status, api::to_text(as_problem)) == sent);
-  });
-  CHECK(api::error_from_answer(404, "<html>").code() == errc::not_found);
-  CHECK(api::error_from_answer(401, "").code() == errc::permission_denied);
-  CHECK(api::error_from_answer(503, "").message().find("503") != std::string::npos);
 }
 
 namespace twin {

@@ -1,3 +1,5 @@
+#include <boost/describe/enumerators.hpp>
+#include <boost/mp11/algorithm.hpp>
 #include <support/catch.hpp>
 #include <troupe/transport/endpoint.hpp>
 #include <troupe/transport/http_message.hpp>
@@ -63,11 +65,15 @@ TEST_CASE("a router prefers fixed segments, knows HEAD, and tells methods that a
 }
 
 TEST_CASE("an error survives the way through problem+json") {
-  const error sent(errc::not_found, "no dataset \"x\"\n");
-  const auto status = to_http_status(sent.code());
-  CHECK(status == 404);
-  const auto json = problem_json(status, sent.message(), sent.code());
-  CHECK(problem_error(status, "application/problem+json; charset=utf-8", json) == sent);
+  CHECK(to_http_status(errc::not_found) == 404);
+  boost::mp11::mp_for_each<boost::describe::describe_enumerators<errc>>([](auto e) {
+    if (e.value == errc::none) return;
+    const error sent(e.value, std::string("dataset \"x\":\n") + e.name);
+    const auto status = to_http_status(sent.code());
+    CHECK(status >= 400);
+    const auto json = problem_json(status, sent.message(), sent.code());
+    CHECK(problem_error(status, "application/problem+json; charset=utf-8", json) == sent);
+  });
   CHECK(problem_error(503, "text/html", "<h1>no</h1>").code() == errc::unavailable);
   CHECK(problem_error(500, "application/problem+json", "{broken").code() == errc::internal);
   CHECK(problem_error(404, "", "").message() == "HTTP 404 Not Found");
