@@ -1,8 +1,10 @@
 #include <troupe/api/json.hpp>
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <ctime>
 #include <troupe/base/text.hpp>
 
@@ -44,10 +46,29 @@ result<timestamp> parse_timestamp(std::string_view text) {
   parts.tm_hour = hour;
   parts.tm_min = minute;
   parts.tm_sec = second;
-  return timestamp{static_cast<std::int64_t>(::timegm(&parts)) * 1000 + milliseconds};
+  const auto seconds = static_cast<std::int64_t>(::timegm(&parts));
+  constexpr std::int64_t year_10000 = 253'402'300'800;
+  if (seconds >= year_10000)
+    return wrong;  // a leap second at the end of 9999: it could not be written with four digits
+  return timestamp{seconds * 1000 + milliseconds};
 }
 
 namespace detail {
+namespace {
+
+/// How deep what we send may be nested: a list of modules, their jobs, and a schema of 16 levels with two for each.
+constexpr std::size_t nesting_max = 64;
+
+/// No number is infinite: JSON has no word for it, but `1e999` reads as one.
+bool is_finite(const json::value& in) {
+  if (in.is_double()) return std::isfinite(in.get_double());
+  if (const auto* array = in.if_array()) return std::all_of(array->begin(), array->end(), is_finite);
+  if (const auto* object = in.if_object())
+    return std::all_of(object->begin(), object->end(), [](const auto& member) { return is_finite(member.value()); });
+  return true;
+}
+
+}  // namespace
 
 error unexpected(const std::string& where, std::string_view expected, const json::value& found) {
   auto text = json::serialize(found);
@@ -57,8 +78,11 @@ error unexpected(const std::string& where, std::string_view expected, const json
 
 result<json::value> parse(std::string_view text, std::string_view what) {
   boost::json::error_code failed;
-  auto value = json::parse(text, failed);  // nesting is limited to 32 by default
+  json::parse_options options;
+  options.max_depth = nesting_max;
+  auto value = json::parse(text, failed, {}, options);
   if (failed) return error{errc::invalid_argument, std::string(what) + ": not JSON: " + failed.message()};
+  if (!is_finite(value)) return error{errc::invalid_argument, std::string(what) + ": a number in it is out of range"};
   return value;
 }
 

@@ -10,11 +10,13 @@
 #include <string>
 #include <troupe/base/ids.hpp>
 #include <troupe/base/result.hpp>
+#include <troupe/base/utf8.hpp>
 #include <vector>
 
 /// Described structs to and from JSON. `to_json(x)`, `from_json<T>(value, "what")`; text by `to_text` and `from_text`.
 ///
 ///   struct           object, a member by its name
+///   string           string; what is not UTF-8 becomes U+FFFD
 ///   vector, map      array, object
 ///   optional         the value or null
 ///   number, bool     number, true/false
@@ -135,7 +137,9 @@ result<void> read_value(T& out, const json::value& in, const std::string& where,
     if (!parsed) return unexpected(where, "a time (RFC 3339)", in);
     out = *parsed;
   } else if constexpr (described_enum<T>) {
-    if (!in.is_string() || !boost::describe::enum_from_string(std::string(in.get_string()).c_str(), out)) {
+    // The names are compared as C strings: a zero within would hide what follows it.
+    if (!in.is_string() || in.get_string().find('\0') != json::string::npos ||
+        !boost::describe::enum_from_string(in.get_string().c_str(), out)) {
       std::string names;
       boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>(
           [&](auto e) { names += (names.empty() ? "one of " : ", ") + std::string(e.name); });
@@ -185,7 +189,7 @@ json::value to_json(const T& in) {
   if constexpr (std::same_as<T, json::value> || std::same_as<T, json::object> || std::is_arithmetic_v<T>) {
     return in;
   } else if constexpr (std::same_as<T, std::string>) {
-    return json::value(in);
+    return json::value(valid_utf8(in));
   } else if constexpr (std::same_as<T, timestamp>) {
     return json::value(to_string(in));
   } else if constexpr (detail::described_enum<T>) {
@@ -203,7 +207,7 @@ json::value to_json(const T& in) {
     return out;
   } else if constexpr (detail::kind<T>::map) {
     json::object out;
-    for (const auto& [name, element] : in) out.emplace(name, to_json(element));
+    for (const auto& [name, element] : in) out.emplace(valid_utf8(name), to_json(element));
     return out;
   } else {
     static_assert(detail::described<T>, "describe this struct with BOOST_DESCRIBE_STRUCT");

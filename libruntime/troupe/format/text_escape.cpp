@@ -1,6 +1,7 @@
 #include <array>
 #include <cstdint>
 #include <troupe/base/bytes.hpp>
+#include <troupe/base/utf8.hpp>
 #include <troupe/format/record_text.hpp>
 
 /// Strings as JSON, TSV, CSV and base64. Plain runs are found by a table and copied as one.
@@ -24,34 +25,6 @@ constexpr std::array<char, 256> tsv_escape = [] {
 }();
 
 std::uint8_t octet(char c) noexcept { return static_cast<std::uint8_t>(c); }
-
-/// Looks at the sequence that begins with a byte above 0x7f (Unicode 15, table 3-7). Returns its length when it is well
-/// formed; else 0, and `bad` is the length of the maximal part that could have begun one, at least 1.
-std::size_t utf8_sequence(const char* at, const char* end, std::size_t& bad) noexcept {
-  const auto first = octet(*at);
-  bad = 1;
-  std::size_t size = 0;
-  std::uint8_t low = 0x80, high = 0xbf;
-  if (first >= 0xc2 && first <= 0xdf) {
-    size = 2;
-  } else if (first >= 0xe0 && first <= 0xef) {
-    size = 3;
-    if (first == 0xe0) low = 0xa0;   // shorter ones exist
-    if (first == 0xed) high = 0x9f;  // surrogates
-  } else if (first >= 0xf0 && first <= 0xf4) {
-    size = 4;
-    if (first == 0xf0) low = 0x90;
-    if (first == 0xf4) high = 0x8f;  // above U+10FFFF
-  } else {
-    return 0;
-  }
-  for (std::size_t i = 1; i < size; ++i, ++bad) {
-    if (at + i == end || octet(at[i]) < low || octet(at[i]) > high) return 0;
-    low = 0x80;
-    high = 0xbf;
-  }
-  return size;
-}
 
 void append_json_escape(bytes& out, char c) {
   switch (c) {

@@ -12,6 +12,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr int nesting_max = 32;  // of schemas; a module is not trusted to be reasonable
+constexpr std::size_t json_nesting_max =
+    2 * nesting_max + 8;  // a list and an object for each level, and what is around
 
 json::value fields_to_json(const std::vector<field>& fields) {
   json::array out;
@@ -24,7 +26,9 @@ json::value fields_to_json(const std::vector<field>& fields) {
 
 template <class Enum>
 bool read(const json::value& from, Enum& out) {
-  return from.is_string() && boost::describe::enum_from_string(std::string_view(from.get_string()).data(), out);
+  // The names are compared as C strings: a zero within would hide what follows it.
+  return from.is_string() && std::string_view(from.get_string()).find('\0') == std::string_view::npos &&
+         boost::describe::enum_from_string(from.get_string().c_str(), out);
 }
 
 bool read_fields(const json::value& from, std::vector<field>& out, int depth) {
@@ -84,7 +88,9 @@ result<module_description> parse_json(std::string_view text) {
   const error wrong{errc::corrupted,
                     "the worker's description of the module does not parse: " + std::string(text.substr(0, 200))};
   boost::system::error_code failed;
-  const auto parsed = json::parse({text.data(), text.size()}, failed);
+  json::parse_options options;
+  options.max_depth = json_nesting_max;
+  const auto parsed = json::parse({text.data(), text.size()}, failed, {}, options);
   const auto* object = parsed.if_object();
   if (failed || object == nullptr) return wrong;
   if (const auto* refused = object->if_contains("error")) {

@@ -108,6 +108,8 @@ result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
       if (high < 0 || low < 0 || (high == 0 && low == 0)) return bad_target(text);
       out += static_cast<char>(high * 16 + low);
       at += 2;
+    } else if (text[at] == '\0') {
+      return bad_target(text);
     } else {
       out += text[at];
     }

@@ -1,6 +1,7 @@
 #include <boost/describe/enumerators.hpp>
 #include <boost/json.hpp>
 #include <boost/mp11/algorithm.hpp>
+#include <troupe/base/utf8.hpp>
 #include <troupe/transport/http_message.hpp>
 #include <troupe/transport/problem.hpp>
 
@@ -87,7 +88,7 @@ std::string problem_json(int status, std::string_view detail, errc code) {
   problem["type"] = "about:blank";
   problem["title"] = reason_phrase(status);
   problem["status"] = status;
-  problem["detail"] = detail;
+  problem["detail"] = valid_utf8(detail);  // it may repeat what somebody sent
   problem["code"] = to_string(code);
   return boost::json::serialize(problem);
 }

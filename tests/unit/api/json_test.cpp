@@ -2,6 +2,7 @@
 #include <troupe/api/cluster.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/jobs.hpp>
+#include <troupe/api/modules.hpp>
 #include <troupe/base/text.hpp>
 
 using namespace troupe;
@@ -108,9 +109,36 @@ TEST_CASE("times are RFC 3339 in UTC") {
   CHECK(api::parse_timestamp("2026-11-23T08:58:29.123Z")->unix_ms == 1795424309123);
   CHECK(api::parse_timestamp("2026-11-23T08:58:29.1239999Z")->unix_ms == 1795424309123);
   CHECK(api::to_string(api::timestamp{1795424309123}) == "2026-11-23T08:58:29.123Z");
-  for (const auto* wrong : {"", "2026-11-23", "2026-11-23T08:58:29", "2026-13-23T08:58:29Z", "2026-11-23T08:58:29.Z",
-                            "2026-11-23T08:58:29+01:00", "2026-11-23T08:58:2xZ", "-026-11-23T08:58:29Z"})
+  for (const auto* wrong :
+       {"", "2026-11-23", "2026-11-23T08:58:29", "2026-13-23T08:58:29Z", "2026-11-23T08:58:29.Z",
+        "2026-11-23T08:58:29+01:00", "2026-11-23T08:58:2xZ", "-026-11-23T08:58:29Z", "9999-12-31T23:59:60Z"})
     CHECK_FALSE(api::parse_timestamp(wrong));
+}
+
+TEST_CASE("what cannot be written again is not read: infinite numbers, a name with a zero within") {
+  const auto infinite = api::from_text<api::job>(R"({"lost_task_seconds":1e999})", "job");
+  REQUIRE_FALSE(infinite);
+  CHECK(infinite.error().message() == "job: a number in it is out of range");
+  CHECK_FALSE(api::from_text<api::dataset_record>(R"({"record":{"x":[-1e999]}})", "record"));
+  CHECK_FALSE(api::from_text<api::node>(R"({"state":"dead\u0000ly"})", "node"));
+}
+
+TEST_CASE("what a module says need not be UTF-8, the answer that repeats it is") {
+  auto j = failed_job();
+  j.error->message = "caught \xff\xc3 in caf\xc3\xa9";
+  const auto read = api::from_text<api::job>(api::to_text(j), "job");
+  REQUIRE_OK(read);
+  CHECK(read->error->message == "caught \xef\xbf\xbd\xef\xbf\xbd in caf\xc3\xa9");
+}
+
+TEST_CASE("a schema as deep as schemas may be comes through in the largest answer that holds one") {
+  field deep{"x", field_type::uint8, {}};
+  for (int level = 1; level < 16; ++level) deep = field{"f", field_type::optional, {deep}};
+  api::list<api::module_info> all;
+  all.items.emplace_back().jobs.emplace_back().output_schema = {deep};
+  const auto read = api::from_text<api::list<api::module_info>>(api::to_text(all), "modules");
+  REQUIRE_OK(read);
+  CHECK(read->items.front().jobs.front().output_schema == std::vector{deep});
 }
 
 namespace twin {

@@ -4,6 +4,7 @@
 #include <troupe/base/random.hpp>
 #include <troupe/base/sha256.hpp>
 #include <troupe/base/text.hpp>
+#include <troupe/base/utf8.hpp>
 
 using namespace troupe;
 
@@ -58,6 +59,17 @@ TEST_CASE("sizes, times and names are read and written as people write them") {
   CHECK(check_name("dataset", "word_count.v2"));
   for (const auto* wrong : {"", "Word", "2x", "a b", "a/b", "..", "-x"})
     CHECK(check_name("dataset", wrong).error().code() == errc::invalid_argument);
+}
+
+TEST_CASE("text that is not UTF-8 becomes UTF-8, one mark for each part that could not be") {
+  CHECK(valid_utf8("plain") == "plain");
+  CHECK(valid_utf8("caf\xc3\xa9 \xf0\x9f\x8e\xad") == "caf\xc3\xa9 \xf0\x9f\x8e\xad");
+  const std::string mark = "\xef\xbf\xbd";
+  CHECK(valid_utf8("a\xff"
+                   "b") == "a" + mark + "b");
+  CHECK(valid_utf8("\xe2\x82") == mark);                    // cut off
+  CHECK(valid_utf8("\xed\xa0\x80") == mark + mark + mark);  // a surrogate
+  CHECK(valid_utf8("\xc0\xaf") == mark + mark);             // longer than it need be
 }
 
 TEST_CASE("hexadecimal text round-trips, and tokens compare whole") {

@@ -115,6 +115,18 @@ TEST_CASE("modules: a description survives its JSON, and rubbish does not") {
     refused(modules::parse_json(text), errc::corrupted, {"does not parse"});
 }
 
+TEST_CASE("modules: a schema as deep as schemas may be can be described, a name with a zero within cannot") {
+  field deep{"x", field_type::uint8, {}};
+  for (int level = 1; level < 16; ++level) deep = field{"f", field_type::optional, {deep}};
+  modules::module_description out;
+  out.jobs.push_back({"deep", data_format::records, {{deep}}, data_format::lines, {{deep}}, 1});
+  const auto back = modules::parse_json(modules::to_json(out));
+  REQUIRE_OK(back);
+  CHECK(*back == out);
+  refused(modules::parse_json(R"({"error":{"code":"internal\u0000ly","message":"x"}})"), errc::corrupted,
+          {"does not parse"});
+}
+
 TEST_CASE("modules: a file's hash is its content's") {
   const folder at;
   const auto hash = modules::hash_file(at.file("abc", "abc"));

@@ -43,6 +43,7 @@ TEST_CASE("a target is taken apart and decoded") {
        {"", "jobs", "http://x/y", "*", "/%", "/%2", "/%zz", "/%00", "/a/../b", "/a/%2e%2E", "/x?y=%f"})
     CHECK(parse_target(wrong).error().code() == errc::invalid_argument);
   CHECK(*percent_decode(percent_encode("a/b ü%?"), false) == "a/b ü%?");
+  CHECK(percent_decode(std::string_view("a\0b", 3), false).error().code() == errc::invalid_argument);
 }
 
 TEST_CASE("a router prefers fixed segments, knows HEAD, and tells methods that a path has") {
@@ -74,6 +75,8 @@ TEST_CASE("an error survives the way through problem+json") {
     const auto json = problem_json(status, sent.message(), sent.code());
     CHECK(problem_error(status, "application/problem+json; charset=utf-8", json) == sent);
   });
+  const auto repeated = problem_json(404, "no dataset \xff", errc::not_found);  // not UTF-8, as it was asked for
+  CHECK(problem_error(404, "application/problem+json", repeated).message() == "no dataset \xef\xbf\xbd");
   CHECK(problem_error(503, "text/html", "<h1>no</h1>").code() == errc::unavailable);
   CHECK(problem_error(500, "application/problem+json", "{broken").code() == errc::internal);
   CHECK(problem_error(404, "", "").message() == "HTTP 404 Not Found");
