@@ -157,6 +157,7 @@ result<state> state::restore(bytes_view snapshot) {
       s.remember(a.id, error{a.code, std::move(a.message)});
   }
   s.rebuild_indexes();
+  TROUPE_TRY_VOID(s.check_sound());
   return s;
 }
 

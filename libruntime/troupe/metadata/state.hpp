@@ -46,7 +46,8 @@ class state {
 
   /// Everything, as bytes; equal states have equal bytes. doc/formats/metadata_snapshot.md.
   [[nodiscard]] bytes snapshot() const;
-  /// The state of such bytes. `corrupted` when they do not decode, `unsupported` when a newer build wrote them.
+  /// The state of such bytes. `corrupted` when they do not decode or contradict themselves, `unsupported` when a newer
+  /// build wrote them.
   static result<state> restore(bytes_view snapshot);
 
   [[nodiscard]] const std::map<member_id, member>& members() const noexcept { return members_; }
@@ -172,6 +173,10 @@ class state {
 
   void remember(request_id id, const result<response>& answer);
   void rebuild_indexes();
+  // Of a restored state (check_sound.cpp)
+  [[nodiscard]] result<void> check_sound() const;
+  [[nodiscard]] result<void> check_dataset(const dataset& d) const;
+  [[nodiscard]] result<void> check_running(const job& j) const;
 
   // What a snapshot holds
   log_index applied_;
