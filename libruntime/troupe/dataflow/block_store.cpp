@@ -32,6 +32,8 @@ block_pin block_store_impl::pin_slab(slab_state& state, const block_ref& ref, st
   struct holder {
     std::shared_ptr<block_store_impl> store;
     slab_id slab;
+    holder(std::shared_ptr<block_store_impl> of, slab_id id) : store(std::move(of)), slab(id) {}
+    holder(const holder&) = delete;
     ~holder() { store->unpin(slab); }
   };
   const auto& memory = *state.memory;
