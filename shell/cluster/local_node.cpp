@@ -219,4 +219,13 @@ bool wait_until_gone(const local_node& node, std::chrono::milliseconds time_max)
   return true;
 }
 
+bool wait_until_paused(pid_t pid, bool paused, std::chrono::milliseconds time_max) {
+  const auto deadline = std::chrono::steady_clock::now() + time_max;
+  while (is_paused(pid) != paused) {
+    if (interrupts::pending() || std::chrono::steady_clock::now() >= deadline) return false;
+    interrupts::sleep_ms(1);
+  }
+  return true;
+}
+
 }  // namespace troupe::shell

@@ -56,5 +56,7 @@ result<pid_t> start_node(const local_node& node, const std::vector<std::string>&
 outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_clock::time_point deadline);
 /// Waits for its end; false when time is up or an interruption came.
 bool wait_until_gone(const local_node& node, std::chrono::milliseconds time_max);
+/// A stop or go signal takes effect a little later than it is sent. False when time is up or an interruption came.
+bool wait_until_paused(pid_t pid, bool paused, std::chrono::milliseconds time_max);
 
 }  // namespace troupe::shell

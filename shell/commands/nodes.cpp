@@ -133,6 +133,10 @@ outcome<void> signal_nodes(session& s, const arguments& given, int signal_number
     if (signal_number == SIGKILL && !wait_until_gone(node, std::chrono::seconds(10)))
       return failure(status::failed, node.name + " (pid " + std::to_string(*node.pid) +
                                          ") does not end after SIGKILL: it hangs in the kernel");
+    if ((signal_number == SIGSTOP || signal_number == SIGCONT) &&
+        !wait_until_paused(*node.pid, signal_number == SIGSTOP, std::chrono::seconds(5)))
+      return failure(status::failed,
+                     node.name + " (pid " + std::to_string(*node.pid) + ") does not take the signal within 5 s");
     s.say(node.name + " (pid " + std::to_string(*node.pid) + ") " + what_happened);
   }
   return done();
