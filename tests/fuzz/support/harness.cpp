@@ -20,7 +20,7 @@ thread_local bool measuring = false;
 thread_local std::size_t held_bytes = 0;  ///< since the input began; what was there before may be freed meanwhile
 thread_local std::size_t held_bytes_max = 0;
 
-void* take(std::size_t size) {
+void* take_or_nothing(std::size_t size) noexcept {
   if (measuring && size > held_bytes_max - std::min(held_bytes, held_bytes_max)) {
     measuring = false;
     troupe::invariant_failed("memory in proportion to the input", __FILE__, __LINE__,
@@ -28,8 +28,13 @@ void* take(std::size_t size) {
                                  " held and at most " + std::to_string(held_bytes_max) + " allowed");
   }
   void* const memory = std::malloc(size == 0 ? 1 : size);
+  if (measuring && memory != nullptr) held_bytes += malloc_usable_size(memory);
+  return memory;
+}
+
+void* take(std::size_t size) {
+  void* const memory = take_or_nothing(size);
   if (memory == nullptr) throw std::bad_alloc();
-  if (measuring) held_bytes += malloc_usable_size(memory);
   return memory;
 }
 
@@ -42,10 +47,15 @@ void give_back(void* memory) noexcept {
 
 void* operator new(std::size_t size) { return take(size); }
 void* operator new[](std::size_t size) { return take(size); }
+// AddressSanitizer's own do not come through the ones above.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return take_or_nothing(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return take_or_nothing(size); }
 void operator delete(void* memory) noexcept { give_back(memory); }
 void operator delete[](void* memory) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   held_bytes = 0;
