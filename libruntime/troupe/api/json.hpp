@@ -104,7 +104,8 @@ result<void> read_struct(T& out, const json::value& in, const std::string& where
     outcome = read_value(out.*member.pointer, *value, where + "." + member.name, unknown);
   });
   if (!outcome || unknown == unknown_members::ignored || known == object->size()) return outcome;
-  for (const auto& [name, value] : *object) {
+  for (const auto& one : *object) {
+    const std::string_view name = one.key();  // no structured binding: clang 14 does not let a lambda capture those
     bool found = false;
     boost::mp11::mp_for_each<members_of<T>>([&](auto member) { found = found || name == member.name; });
     if (!found) return error{errc::invalid_argument, where + ": there is no member \"" + std::string(name) + "\""};
