@@ -64,6 +64,13 @@ std::optional<message::happening> describe_change(const metadata::command& what,
               m->name + (m->incarnation.value > 1 ? " is back" : " has joined") + " at " + m->address);
   }
   if (const auto* c = std::get_if<metadata::set_member_state>(&what)) return member_changed(*c, s);
+  if (const auto* c = std::get_if<metadata::drain_member>(&what))
+    return of(c->on ? "member_draining" : "member_stays", answer->text,
+              c->on ? answer->text + " drains: its copies and its logs move to others"
+                    : answer->text + " drains no more and takes part as before");
+  if (const auto* c = std::get_if<metadata::remove_member>(&what))
+    return of("member_removed", answer->text,
+              answer->text + " was removed for good" + (c->accept_loss ? ", also what only it had" : ""));
   if (const auto* c = std::get_if<metadata::create_job>(&what)) {
     auto h = of("job_accepted", "", "job " + to_string(answer->job) + " (" + c->job_name + ") was accepted");
     h.fields.emplace("job", to_string(answer->job));

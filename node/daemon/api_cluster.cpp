@@ -2,8 +2,6 @@
 #include <troupe/api/openapi.hpp>
 #include <troupe/base/version.hpp>
 #include <troupe/telemetry/metrics.hpp>
-#include <troupe/transport/endpoint.hpp>
-#include <troupe/transport/http_client.hpp>
 
 #include "node/daemon/api_paging.hpp"
 #include "node/daemon/api_services.hpp"
@@ -60,49 +58,6 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
   if (!page) co_return (void) co_await response.send_problem(page.error());
   if (!fresh) response.set_field("Troupe-Stale", "true");
   (void)co_await response.send_json(api::to_text(*page));
-}
-
-/// Hands the request on to the node it is meant for.
-result<void> ask_to_stop(const std::string& address, const std::string& name, const std::string& token) {
-  const auto endpoint = transport::parse_endpoint(address);
-  if (!endpoint) return endpoint.error();
-  transport::http_client_options options;
-  options.host = endpoint->address().to_string();
-  options.port = endpoint->port();
-  options.token = token;
-  options.connect_time_max = 2s;
-  options.read_time_max = 5s;
-  transport::http_client client(options);
-  transport::http_client_request request;
-  request.method = "POST";
-  request.target = "/api/v1/nodes/" + name + "/stop";
-  const auto answer = client.send_ok(request);
-  if (!answer) return answer.error().with_context("asking " + name + " at " + address + " to stop");
-  return ok();
-}
-
-awaitable<void> stop_node(api_services& s, http_request& request, http_response& response) {
-  const std::string name(request.parameter("name"));
-  const auto leader = s.metadata.leader();
-  const auto found = s.metadata.read([&](const metadata::state& state) -> std::optional<metadata::member> {
-    const auto* m = state.find_member(name);
-    if (m == nullptr) return std::nullopt;
-    return *m;
-  });
-  if (!found)
-    co_return (void) co_await response.send_problem(
-        error{errc::not_found, "no node \"" + name + "\"; `nodes` lists them"});
-  if (found->id != s.self) {
-    if (found->state == metadata::member_state::left || found->state == metadata::member_state::dead)
-      co_return (void) co_await response.send_problem(
-          error{errc::failed_precondition, name + " does not run: " + found->state_reason});
-    // Named, not written into the co_await: g++ 12 destroys such temporaries twice.
-    auto ask = [address = found->address, name, token = s.token] { return ask_to_stop(address, name, token); };
-    const auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
-    if (!asked) co_return (void) co_await response.send_problem(asked.error());
-  }
-  (void)co_await response.send_json(api::to_text(to_api(*found, leader)), 202);
-  if (found->id == s.self) s.stop("asked to stop by the API");
 }
 
 awaitable<void> events(api_services& s, http_request& request, http_response& response) {
@@ -169,7 +124,6 @@ void add_cluster_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/openapi.json", [](auto&, auto& out) { return openapi(out); });
   router.get("/api/v1/cluster", [&s](auto& in, auto& out) { return cluster(s, in, out); });
   router.get("/api/v1/nodes", [&s](auto& in, auto& out) { return nodes(s, in, out); });
-  router.post("/api/v1/nodes/{name}/stop", [&s](auto& in, auto& out) { return stop_node(s, in, out); });
   router.get("/api/v1/events", [&s](auto& in, auto& out) { return events(s, in, out); });
   router.get("/api/v1/actors", [&s](auto& in, auto& out) { return tree(s, in, out); });
 }

@@ -1,8 +1,10 @@
 #include <actors/supervision/cluster_actors.hpp>
+#include <algorithm>
 #include <charconv>
 
 #include "node/daemon/api_paging.hpp"
 #include "node/daemon/api_services.hpp"
+#include "node/daemon/log_port.hpp"
 #include "node/daemon/shapes.hpp"
 
 namespace troupe::node {
@@ -76,6 +78,25 @@ awaitable<void> list(api_services& s, http_request& request, http_response& resp
   (void)co_await response.send_json(api::to_text(*page));
 }
 
+/// How far inputs that grow are written now: the job's snapshot. What was appended before the request is in it.
+awaitable<result<std::vector<metadata::open_end>>> find_open_ends(api_services& s, std::vector<std::string> inputs) {
+  if (s.logs == nullptr) co_return std::vector<metadata::open_end>{};
+  const auto fresh = co_await catch_up(s);
+  if (!fresh) co_return fresh.error();
+  const bool open = s.metadata.read([&](const metadata::state& state) {
+    return std::any_of(inputs.begin(), inputs.end(), [&](const std::string& name) {
+      const auto* d = state.find_dataset(name);
+      return d != nullptr && std::any_of(d->partitions.begin(), d->partitions.end(),
+                                         [](const auto& p) { return p.log.open.has_value(); });
+    });
+  });
+  if (!open) co_return std::vector<metadata::open_end>{};
+  auto ends = co_await transport::await_result<std::vector<metadata::open_end>>(
+      [&](auto then) { s.logs->open_ends(std::move(inputs), std::move(then)); }, transport::after(10s));
+  if (!ends) co_return ends.error().with_context("finding how far the job's inputs are written");
+  co_return ends;
+}
+
 awaitable<void> create(api_services& s, http_request& request, http_response& response) {
   const auto body = co_await request.read_body(1 << 20);
   if (!body) co_return (void) co_await response.send_problem(body.error());
@@ -90,6 +111,9 @@ awaitable<void> create(api_services& s, http_request& request, http_response& re
   wish.copies = wanted->copies;
   wish.parameters = wanted->parameters;
   fill_random(&wish.seed, sizeof wish.seed);
+  auto ends = co_await find_open_ends(s, wanted->inputs);
+  if (!ends) co_return (void) co_await response.send_problem(ends.error());
+  wish.open_ends = std::move(*ends);
   metadata::command command = std::move(wish);
   const auto made = co_await propose(s, std::move(command));
   if (!made) co_return (void) co_await response.send_problem(made.error());

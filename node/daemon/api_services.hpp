@@ -2,6 +2,7 @@
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <troupe/base/random.hpp>
 #include <troupe/metadata/service.hpp>
@@ -20,7 +21,16 @@ class journal;
 class metrics;
 }  // namespace troupe::telemetry
 
+namespace troupe::logs {
+struct read_outcome;
+}
+namespace troupe::api {
+struct dataset;
+}
+
 namespace troupe::node {
+
+class log_port;
 
 /// What the HTTP handlers reach of the daemon. Owned by the daemon; everything in it outlives the HTTP server.
 struct api_services {
@@ -41,6 +51,7 @@ struct api_services {
   boost::asio::thread_pool& blocking;     ///< for what waits on a disk, a child process or another node
   std::atomic<bool>& ready;               ///< joined, recovered, and not on its way out
   std::function<void(std::string)> stop;  ///< begins to leave in order; returns at once
+  log_port* logs = nullptr;               ///< nothing: this node cannot append yet
 };
 
 /// Commits a command; the deadline covers the way to the metadata's holder and back. A fresh request id each: HTTP
@@ -83,9 +94,33 @@ boost::asio::awaitable<result<T>> run_blocking(api_services& s, F f, std::chrono
       transport::after(deadline));
 }
 
+/// The sentence for a name that is not there.
+inline error no_dataset(std::string_view name) {
+  return {errc::not_found, "no dataset \"" + std::string(name) + "\"; `datasets` lists those that are there"};
+}
+inline error no_node(std::string_view name) {
+  return {errc::not_found, "no node \"" + std::string(name) + "\"; `nodes` lists them"};
+}
+inline error logs_not_ready() {
+  return {errc::unavailable, "this node's log plane does not run: ask another node, or later"};
+}
+
+/// The ready dataset of that name as metadata has it here.
+std::optional<api::dataset> find_dataset(const api_services& s, std::string_view name);
+/// Asks the node at `address` to stop in order. Blocks.
+result<void> ask_to_stop(const std::string& address, const std::string& name, const std::string& token);
+/// GET …/records with any of partition, from and wait_ms.
+boost::asio::awaitable<void> read_records(api_services& s, transport::http_request& request,
+                                          transport::http_response& response);
+/// A line of JSON for each record, as …/records answers them.
+result<bytes> to_json_lines(const logs::read_outcome& read, partition_index partition);
+
 /// Adds every path of the API to the router. Handlers keep the reference.
 void add_cluster_routes(transport::http_router& router, api_services& s);
+void add_membership_routes(transport::http_router& router, api_services& s);
 void add_dataset_routes(transport::http_router& router, api_services& s);
+void add_log_routes(transport::http_router& router, api_services& s);
+void add_append_route(transport::http_router& router, api_services& s);
 void add_module_routes(transport::http_router& router, api_services& s);
 void add_job_routes(transport::http_router& router, api_services& s);
 

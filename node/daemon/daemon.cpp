@@ -397,7 +397,9 @@ void daemon::impl::begin_work() {
                                 }});
   transport::http_router router;
   add_cluster_routes(router, *services);
+  add_membership_routes(router, *services);
   add_dataset_routes(router, *services);
+  add_log_routes(router, *services);
   add_module_routes(router, *services);
   add_job_routes(router, *services);
   transport::http_server_options options;

@@ -1,5 +1,6 @@
 #include "node/daemon/shapes.hpp"
 
+#include <actors/replication/log_plane.hpp>
 #include <algorithm>
 
 namespace troupe::node {
@@ -45,6 +46,7 @@ api::node to_api(const metadata::member& m, member_id leader) {
   n.memory_bytes = m.memory_bytes;
   n.version = m.version;
   n.started_at = api::timestamp{m.started_at_unix_ms};
+  n.draining = m.draining;
   return n;
 }
 
@@ -65,6 +67,47 @@ api::dataset_summary to_summary(const metadata::dataset& d) {
   return out;
 }
 
+namespace {
+
+/// The appendable end, and what its copies lack. Its end offset is that of the sealed segments: what follows, only the
+/// leader knows.
+void add_log(const metadata::state& s, const metadata::dataset& d, const metadata::partition& p,
+             api::partition_summary& out) {
+  out.epoch = p.log.epoch;
+  if (p.log.leader) out.leader = name_of(s, p.log.leader->member);
+  out.begin_offset.value = p.log.trimmed_records;
+  out.end_offset.value = p.log.trimmed_records + out.records;
+  if (p.log.open) {
+    out.open_segment = p.log.open->id;
+    for (const auto& r : p.log.open->replicas) out.replicas.push_back(name_of(s, r.member));
+    std::sort(out.replicas.begin(), out.replicas.end());
+  }
+  for (const auto& segment : p.segments) {
+    const auto live = std::count_if(segment.holders.begin(), segment.holders.end(),
+                                    [&](member_id holder) { return s.is_live(holder); });
+    if (segment.holders.empty()) ++out.lost;
+    if (static_cast<std::uint32_t>(live) >= d.copies || segment.holders.empty()) continue;
+    ++out.under_replicated;
+    out.under_replicated_bytes += segment.bytes;
+  }
+}
+
+}  // namespace
+
+void add_status(api::dataset& shown, const logs::dataset_status& status) {
+  for (const auto& p : status.partitions) {
+    if (p.partition.value >= shown.partitions.size()) continue;
+    auto& part = shown.partitions[p.partition.value];
+    part.refusing = p.refusing;
+    if (p.end <= part.end_offset) continue;
+    const auto more = p.end.value - part.end_offset.value;
+    part.end_offset = p.end;
+    part.records += more;
+    shown.records += more;
+  }
+  shown.notes.insert(shown.notes.end(), status.notes.begin(), status.notes.end());
+}
+
 api::dataset to_api(const metadata::state& s, const metadata::dataset& d) {
   api::dataset out;
   out.name = d.name;
@@ -75,6 +118,11 @@ api::dataset to_api(const metadata::state& s, const metadata::dataset& d) {
   out.copies = d.copies;
   out.created_at = api::timestamp{d.created_at_unix_ms};
   out.made_by = d.made_by;
+  out.min_copies = d.log.min_copies;
+  out.sync = api::same_name<api::sync_policy>(d.log.sync);
+  out.key_field = d.log.key_field;
+  out.keep_age_ms = d.log.keep_age_ms;
+  out.keep_bytes = d.log.keep_bytes;
   for (const auto& p : d.partitions) {
     api::partition_summary part;
     std::optional<std::vector<member_id>> everywhere;
@@ -94,6 +142,10 @@ api::dataset to_api(const metadata::state& s, const metadata::dataset& d) {
       }
     }
     if (everywhere) part.copies = names_of(s, *everywhere);
+    add_log(s, d, p, part);
+    out.under_replicated += part.under_replicated;
+    out.under_replicated_bytes += part.under_replicated_bytes;
+    out.lost += part.lost;
     out.records += part.records;
     out.bytes += part.bytes;
     out.partitions.push_back(std::move(part));

@@ -9,7 +9,8 @@ namespace {
 
 constexpr int pages_max = 10'000;
 constexpr auto probe_time_max =
-    std::chrono::milliseconds(1500);  ///< a paused node accepts connections and says nothing
+    std::chrono::milliseconds(1500);                    ///< a paused node accepts connections and says nothing
+constexpr auto trusted_time = std::chrono::seconds(1);  ///< a node that answered just now need not be probed
 
 result<std::pair<std::string, std::uint16_t>> split_address(const std::string& address) {
   const error wrong{errc::invalid_argument, "not an address: \"" + address + "\" (write HOST:PORT)"};
@@ -77,10 +78,20 @@ api_client::readiness api_client::probe(transport::http_client& client, std::str
 }
 
 outcome<transport::http_client_response> api_client::send(transport::http_client_request request) {
-  request.target = "/api/v1" + request.target;
   // A request that changes something goes to a node that has just answered, and is not made again: there is no telling
   // what a node that fell silent has done.
   const bool repeatable = request.method == "GET" && !request.body_sink;
+  TROUPE_TRY(auto answer, exchange(std::move(request), repeatable));
+  if (answer.ok()) return answer;
+  return failure(transport::problem_error(answer.status, answer.field("content-type"), answer.body));
+}
+
+outcome<transport::http_client_response> api_client::send_repeatable(transport::http_client_request request) {
+  return exchange(std::move(request), true);
+}
+
+outcome<transport::http_client_response> api_client::exchange(transport::http_client_request request, bool repeatable) {
+  request.target = "/api/v1" + request.target;
   std::string tried;
   std::vector<std::size_t> order, unready;
   for (std::size_t n = 0; n < cluster_.addresses.size(); ++n)
@@ -91,7 +102,8 @@ outcome<transport::http_client_response> api_client::send(transport::http_client
     const auto& address = cluster_.addresses[index];
     TROUPE_TRY(auto* const client, connection(index));
     std::string why;
-    const auto found = first_time ? probe(*client, why) : readiness::ready;
+    const bool fresh = repeatable && n == 0 && std::chrono::steady_clock::now() - answered_ < trusted_time;
+    const auto found = first_time && !fresh ? probe(*client, why) : readiness::ready;
     if (found == readiness::interrupted) return failure(status::interrupted, "interrupted");
     if (found == readiness::silent) tried += (tried.empty() ? "" : "; ") + address + ": " + why;
     // One that starts, or is cut off from the others, is asked when no other is left.
@@ -102,15 +114,15 @@ outcome<transport::http_client_response> api_client::send(transport::http_client
     if (answer) {
       if (answer->status == 503 && repeatable && n + 1 < order.size()) continue;
       preferred_ = index;
-      if (answer->ok()) return std::move(*answer);
-      auto e = transport::problem_error(answer->status, answer->field("content-type"), answer->body);
-      if (answer->status == 401)
-        return failure(status::no_cluster,
-                       "cluster " + cluster_.name + " at " + address + " refuses the token" +
-                           (cluster_.token_file.empty() ? " (none is known)" : " in " + cluster_.token_file) + ": " +
-                           e.message());
-      return failure(e);
+      answered_ = std::chrono::steady_clock::now();
+      if (answer->status != 401) return std::move(*answer);
+      const auto e = transport::problem_error(answer->status, answer->field("content-type"), answer->body);
+      return failure(status::no_cluster,
+                     "cluster " + cluster_.name + " at " + address + " refuses the token" +
+                         (cluster_.token_file.empty() ? " (none is known)" : " in " + cluster_.token_file) + ": " +
+                         e.message());
     }
+    answered_ = {};
     const auto& e = answer.error();
     if (e.code() == errc::cancelled && interrupts::pending()) return failure(status::interrupted, "interrupted");
     if (!repeatable) return failure(e.with_context("node at " + address));

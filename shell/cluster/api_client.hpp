@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/json/value.hpp>
+#include <chrono>
 #include <memory>
 #include <shell/cluster/registry.hpp>
 #include <shell/failure.hpp>
@@ -35,6 +36,9 @@ class api_client {
   /// Anything else: uploads, downloads, long polls. `request.target` begins behind /api/v1. All but a GET without a
   /// sink go to the first node that is ready, and are made once.
   outcome<transport::http_client_response> send(transport::http_client_request request);
+  /// For requests whose repetition does no harm, whatever their method: made again at the next node when one does not
+  /// answer, or answers 503. An answer of any status is given back, save 401.
+  outcome<transport::http_client_response> send_repeatable(transport::http_client_request request);
 
   template <class T>
   outcome<T> get_as(const std::string& path, const char* what) {
@@ -57,6 +61,7 @@ class api_client {
  private:
   enum class readiness { ready, answers, silent, interrupted };
   static readiness probe(transport::http_client& client, std::string& why);
+  outcome<transport::http_client_response> exchange(transport::http_client_request request, bool repeatable);
   outcome<transport::http_client*> connection(std::size_t index);
   outcome<api::json::value> parsed(const transport::http_client_response& answer);
 
@@ -67,6 +72,7 @@ class api_client {
   std::optional<std::chrono::milliseconds> time_max_;
   std::vector<std::unique_ptr<transport::http_client>> connections_;  ///< by address; made when first needed
   std::size_t preferred_ = 0;
+  std::chrono::steady_clock::time_point answered_;  ///< when the preferred one last did
 };
 
 }  // namespace troupe::shell

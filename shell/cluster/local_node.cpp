@@ -132,7 +132,7 @@ std::vector<local_node> local_nodes(const known_cluster& cluster) {
   if (cluster.data.empty()) return out;
   std::error_code failed;
   for (const auto& entry : fs::directory_iterator(cluster.data, failed)) {
-    if (!entry.is_directory()) continue;
+    if (!entry.is_directory() || entry.path().filename().string().starts_with(".")) continue;  // .removed-node3
     local_node node{entry.path().filename().string(), entry.path(), {}, running_pid(entry.path())};
     if (const auto ready = read_ready(entry.path()))
       node.address = ready->address;

@@ -4,11 +4,17 @@
 /// The columns of what more than one word shows.
 namespace troupe::shell {
 
-inline const std::vector<column> node_columns{{"NAME", "name"},         {"STATE", "state"},
-                                              {"WHY", "state_reason"},  {"LEADER", "leader"},
-                                              {"ADDRESS", "address"},   {"PID", "pid"},
-                                              {"START", "incarnation"}, {"CORES", "cores"},
-                                              {"SLOTS", "slots"},       {"MEMORY", "memory_bytes", shown_as::bytes},
+inline const std::vector<column> node_columns{{"NAME", "name"},
+                                              {"STATE", "state"},
+                                              {"WHY", "state_reason"},
+                                              {"LEADER", "leader"},
+                                              {"DRAINS", "draining"},
+                                              {"ADDRESS", "address"},
+                                              {"PID", "pid"},
+                                              {"START", "incarnation"},
+                                              {"CORES", "cores"},
+                                              {"SLOTS", "slots"},
+                                              {"MEMORY", "memory_bytes", shown_as::bytes},
                                               {"VERSION", "version"}};
 
 inline const std::vector<column> job_columns{{"JOB", "id"},

@@ -3,12 +3,16 @@
 #include <shell/commands/commands.hpp>
 #include <shell/commands/export_target.hpp>
 #include <shell/commands/import_source.hpp>
+#include <shell/commands/log_commands.hpp>
+#include <shell/commands/records.hpp>
 #include <shell/display/progress.hpp>
 #include <shell/display/table.hpp>
 #include <shell/interrupts.hpp>
+#include <shell/language/duration.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/actors.hpp>
 #include <troupe/api/datasets.hpp>
+#include <troupe/api/schema_text.hpp>
 #include <troupe/base/text.hpp>
 
 namespace troupe::shell {
@@ -25,8 +29,6 @@ const std::vector<column> dataset_columns{{"NAME", "name"},
                                           {"MADE BY JOB", "made_by"},
                                           {"CREATED", "created_at", shown_as::time}};
 
-std::string path_of(const std::string& name) { return "/datasets/" + transport::percent_encode(name); }
-
 outcome<void> check_dataset_name(const std::string& name) {
   TROUPE_TRY_VOID(check_name("dataset", name));
   return done();
@@ -37,8 +39,50 @@ std::string rate(std::uint64_t bytes, double seconds) {
                      : "";
 }
 
-/// `describe` for people: the dataset, then its partitions.
-void show_dataset(session& s, const json::value& value) {
+/// What is not as it should be, a sentence each; nothing when all is well.
+std::string troubles(const api::dataset& d) {
+  std::string out;
+  if (d.lost != 0) out += std::to_string(d.lost) + " segments have no copy left: their records are lost\n";
+  if (d.under_replicated != 0)
+    out += std::to_string(d.under_replicated) + (d.under_replicated == 1 ? " segment (" : " segments (") +
+           format_bytes(d.under_replicated_bytes) + ") still lack copies: " + std::to_string(d.copies) +
+           " are wanted, and made as long as there are nodes for them\n";
+  for (std::size_t i = 0; i < d.partitions.size(); ++i)
+    if (!d.partitions[i].refusing.empty())
+      out += "partition " + std::to_string(i) + " takes no appends: " + harmless(d.partitions[i].refusing) + "\n";
+  for (const auto& note : d.notes) out += harmless(note) + "\n";
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : " ") + name;
+  return out.empty() ? "-" : harmless(out);
+}
+
+/// The partitions of a dataset; those of one that grows say where it grows.
+std::string partition_table(const api::dataset& d) {
+  const bool grows =
+      std::any_of(d.partitions.begin(), d.partitions.end(), [](const auto& p) { return p.epoch.value != 0; });
+  std::vector<std::string> titles{"PARTITION", "RECORDS", "BYTES", "SEGMENTS"};
+  if (grows) titles.insert(titles.end(), {"OFFSETS", "EPOCH", "LEADER", "WRITTEN TO"});
+  titles.emplace_back("COPIES ON");
+  std::vector<std::vector<std::string>> rows{std::move(titles)};
+  for (const auto& p : d.partitions) {
+    std::vector<std::string> row{std::to_string(rows.size() - 1), std::to_string(p.records), format_bytes(p.bytes),
+                                 std::to_string(p.segments.size())};
+    if (grows)
+      row.insert(row.end(), {to_string(p.begin_offset) + ".." + to_string(p.end_offset), to_string(p.epoch),
+                             p.leader.value_or("-"), joined(p.replicas)});
+    row.push_back(joined(p.copies));
+    rows.push_back(std::move(row));
+  }
+  return aligned(rows, grows ? std::vector<bool>{true, true, true, true, false, true, false, false, false}
+                             : std::vector<bool>{true, true, true, true, false});
+}
+
+/// `describe`: the dataset, then its partitions.
+outcome<void> show_dataset(session& s, const json::value& value) {
   if (s.settings.output == output_format::csv) {
     json::array rows;
     if (const auto* partitions = member_at(value, "partitions"); partitions != nullptr && partitions->is_array())
@@ -47,7 +91,18 @@ void show_dataset(session& s, const json::value& value) {
         if (row.is_object()) row.get_object()["partition"] = i;
         rows.push_back(std::move(row));
       }
-    return show_items(s, rows, {{"", "partition"}, {"", "records"}, {"", "bytes"}, {"", "copies", shown_as::list}});
+    show_items(s, rows,
+               {{"", "partition"},
+                {"", "records"},
+                {"", "bytes"},
+                {"", "copies", shown_as::list},
+                {"", "begin_offset"},
+                {"", "end_offset"},
+                {"", "epoch"},
+                {"", "leader"},
+                {"", "under_replicated"},
+                {"", "lost"}});
+    return done();
   }
   show_object(s, value,
               {{"name", "name"},
@@ -58,26 +113,23 @@ void show_dataset(session& s, const json::value& value) {
                {"copies", "copies"},
                {"made by job", "made_by"},
                {"created", "created_at", shown_as::time}});
-  if (s.settings.output == output_format::json) return;
+  if (s.settings.output == output_format::json) return done();
+  TROUPE_TRY(const auto d, api_client::typed<api::dataset>(value, "dataset"));
   std::string out;
-  if (const auto* fields = member_at(value, "schema");
-      fields != nullptr && fields->is_array() && !fields->get_array().empty()) {
+  if (d.min_copies > 1) out += "appends need " + std::to_string(d.min_copies) + " copies\n";
+  if (d.sync == api::sync_policy::seal) out += "appends are acknowledged before they are on the disks (--sync seal)\n";
+  if (!d.key_field.empty()) out += "partition by " + harmless(d.key_field) + "\n";
+  if (d.keep_age_ms != 0) out += "records are kept for " + duration_text(d.keep_age_ms) + "\n";
+  if (d.keep_bytes != 0) out += "of each partition " + format_bytes(d.keep_bytes) + " are kept\n";
+  if (!d.schema.empty()) {
     out += "\nfields:";
-    for (const auto& field : fields->get_array())
-      out += " " + cell_text(member_at(field, "name"), shown_as::text, true) + ":" +
-             cell_text(member_at(field, "type"), shown_as::text, true);
+    for (const auto& f : d.schema) out += " " + harmless(f.name) + ":" + api::type_text(f);
     out += "\n";
   }
-  std::vector<std::vector<std::string>> rows{{"PARTITION", "RECORDS", "BYTES", "SEGMENTS", "COPIES ON"}};
-  if (const auto* partitions = member_at(value, "partitions"); partitions != nullptr && partitions->is_array())
-    for (const auto& p : partitions->get_array()) {
-      const auto* segments = member_at(p, "segments");
-      rows.push_back({std::to_string(rows.size() - 1), cell_text(member_at(p, "records"), shown_as::text, true),
-                      cell_text(member_at(p, "bytes"), shown_as::bytes, true),
-                      segments != nullptr && segments->is_array() ? std::to_string(segments->get_array().size()) : "-",
-                      cell_text(member_at(p, "copies"), shown_as::list, true)});
-    }
-  s.print(out + "\n" + aligned(rows, {true, true, true, true, false}));
+  out += "\n" + partition_table(d);
+  if (const auto wrong = troubles(d); !wrong.empty()) out += "\n" + wrong;
+  s.print(out);
+  return done();
 }
 
 outcome<void> import(session& s, const arguments& given) {
@@ -99,7 +151,7 @@ outcome<void> import(session& s, const arguments& given) {
   json::value made;
   {
     progress line(s);
-    auto request = request_for("POST", path_of(name) + query);
+    auto request = request_for("POST", dataset_path(name) + query);
     request.content_type = "application/octet-stream";
     request.read_time_max = std::chrono::minutes(10);  // the last segments are sealed on every disk before the answer
     request.body_bytes = source.bytes_total();
@@ -122,8 +174,7 @@ outcome<void> import(session& s, const arguments& given) {
     s.say("imported " + format_bytes(source.bytes_read()) + " to " + name + " in " + format_duration(line.seconds()) +
           rate(source.bytes_read(), line.seconds()));
   }
-  if (s.settings.output != output_format::table) show_dataset(s, made);
-  return done();
+  return s.settings.output == output_format::table ? done() : show_dataset(s, made);
 }
 
 outcome<void> datasets(session& s, const arguments&) {
@@ -135,9 +186,8 @@ outcome<void> datasets(session& s, const arguments&) {
 
 outcome<void> describe(session& s, const arguments& given) {
   TROUPE_TRY(auto* const client, s.client());
-  TROUPE_TRY(const auto value, client->get(path_of(given.words[0])));
-  show_dataset(s, value);
-  return done();
+  TROUPE_TRY(const auto value, client->get(dataset_path(given.words[0])));
+  return show_dataset(s, value);
 }
 
 outcome<void> head(session& s, const arguments& given) {
@@ -146,34 +196,10 @@ outcome<void> head(session& s, const arguments& given) {
     TROUPE_TRY(count, read_number("head", given.words[1], 1, 10'000));
   }
   TROUPE_TRY(auto* const client, s.client());
-  TROUPE_TRY(const auto answer,
-             client->send(request_for("GET", path_of(given.words[0]) + "/records?limit=" + std::to_string(count))));
-  json::array items;
-  for (std::size_t begin = 0; begin < answer.body.size();) {
-    const auto end = std::min(answer.body.find('\n', begin), answer.body.size());
-    if (end > begin) {
-      TROUPE_TRY(auto item, api::detail::parse(std::string_view(answer.body).substr(begin, end - begin), "record"));
-      items.push_back(std::move(item));
-    }
-    begin = end + 1;
-  }
-  // Records of a struct have columns of their own; lines are shown as they are.
-  const auto* first = items.empty() ? nullptr : member_at(items[0], "record");
-  if (s.settings.output == output_format::table && first != nullptr && first->is_string()) {
-    std::string out;
-    for (const auto& item : items) out += cell_text(member_at(item, "record"), shown_as::text, true) + "\n";
-    s.print(out);
-    return done();
-  }
-  std::vector<std::string> names;
-  std::vector<column> columns{{"PARTITION", "partition"}, {"OFFSET", "offset"}};
-  if (first != nullptr && first->is_object()) {
-    for (const auto& [field, value] : first->get_object()) names.push_back("record." + std::string(field));
-    for (const auto& path : names) columns.push_back({path.c_str() + 7, path.c_str()});
-  } else {
-    columns.push_back({"RECORD", "record"});
-  }
-  show_items(s, items, columns);
+  TROUPE_TRY(const auto answer, client->send(request_for(
+                                    "GET", dataset_path(given.words[0]) + "/records?limit=" + std::to_string(count))));
+  TROUPE_TRY(const auto items, json_lines(answer.body));
+  show_records(s, items);
   return done();
 }
 
@@ -190,7 +216,7 @@ outcome<std::string> export_format(api_client& client, const std::string& name, 
   if (extension == ".tsv") return std::string("tsv");
   if (extension == ".csv") return std::string("csv");
   if (extension == ".json" || extension == ".jsonl" || extension == ".ndjson") return std::string("json");
-  TROUPE_TRY(const auto value, client.get(path_of(name)));
+  TROUPE_TRY(const auto value, client.get(dataset_path(name)));
   return std::string(cell_text(member_at(value, "format"), shown_as::text, false) == "records" ? "tsv" : "lines");
 }
 
@@ -215,7 +241,7 @@ outcome<void> export_dataset(session& s, const arguments& given) {
   TROUPE_TRY(const auto format, export_format(*client, name, split.after[0], given));
   TROUPE_TRY(auto target, export_target::open(split.after[0]));
   progress line(s);
-  auto request = request_for("GET", path_of(name) + "/export?format=" + format);
+  auto request = request_for("GET", dataset_path(name) + "/export?format=" + format);
   request.body_sink = [&](bytes_view piece) {
     if (line.due())
       line.show("exporting " + name + ": " + format_bytes(target.bytes()) + rate(target.bytes(), line.seconds()));
@@ -235,7 +261,7 @@ outcome<void> export_dataset(session& s, const arguments& given) {
 
 outcome<void> delete_dataset(session& s, const arguments& given) {
   TROUPE_TRY(auto* const client, s.client());
-  for (const auto& name : given.words) TROUPE_TRY_VOID(client->remove(path_of(name)));
+  for (const auto& name : given.words) TROUPE_TRY_VOID(client->remove(dataset_path(name)));
   return done();
 }
 
@@ -261,6 +287,9 @@ std::vector<command> data_commands() {
        .has_to = true,
        .completes_after_to = word_kind::dataset,
        .run = import},
+      create_command(),
+      alter_command(),
+      append_command(),
       {.name = "datasets",
        .group = "data",
        .usage = "datasets",
@@ -285,6 +314,8 @@ std::vector<command> data_commands() {
        .words_max = 2,
        .completes = word_kind::dataset,
        .run = head},
+      tail_command(),
+      verify_command(),
       {.name = "export",
        .group = "data",
        .usage = "export NAME to FILE",

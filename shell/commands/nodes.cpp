@@ -8,6 +8,7 @@
 #include <shell/cluster/remote_node.hpp>
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
+#include <shell/commands/log_commands.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
 #include <troupe/base/text.hpp>
@@ -183,6 +184,8 @@ std::vector<command> node_commands() {
        .words_max = 100,
        .completes = word_kind::local_node,
        .run = start},
+      drain_command(),
+      remove_command(),
       {.name = "kill",
        .group = "cluster",
        .usage = "kill NODE…",

@@ -7,6 +7,7 @@
 #include <troupe/api/cluster.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/jobs.hpp>
+#include <troupe/api/logs.hpp>
 #include <troupe/api/modules.hpp>
 #include <troupe/api/problem.hpp>
 

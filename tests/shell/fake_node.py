@@ -18,6 +18,8 @@ import time
 import urllib.parse
 import urllib.request
 
+import fake_logs
+
 parser = argparse.ArgumentParser()
 for name in ("--data", "--listen", "--name", "--cluster-name", "--token-file", "--join", "--slots", "--memory"):
     parser.add_argument(name)
@@ -58,6 +60,7 @@ def nodes():
 
 
 jobs = {}
+logs = fake_logs.Logs(shared, now)
 
 
 def job_of(number, request):
@@ -81,11 +84,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, status, value=None, kind="application/json"):
+    def answer(self, status, value=None, kind="application/json", fields=None):
         body = b"" if value is None else value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        for name, text in (fields or {}).items():
+            self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
 
@@ -114,26 +119,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.problem(401, "permission_denied", "the token is wrong")
         with open(shared / "requests.jsonl", "a") as log:
             log.write(json.dumps({"method": self.command, "path": self.path, "body": body.decode(errors="replace"),
-                                  "length": self.headers.get("Content-Length"), "node": known["name"]}) + "\n")
+                                  "length": self.headers.get("Content-Length"), "sequence": self.headers.get("Troupe-Sequence"), "node": known["name"]}) + "\n")
         name = f"{self.command}_{path[2]}" if len(path) > 2 else ""
         handler = getattr(self, name, None)
         if handler is None:
             return self.problem(404, "not_found", f"no such path: {target.path}")
         handler(path[3:], query, body)
 
-    do_GET = do_POST = do_DELETE = handle_any
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
     def GET_cluster(self, rest, query, body):
         self.answer(200, {"id": "5d3c1f7e-0000-4000-8000-000000000001", "name": known["cluster_name"], "version": "0.1.0", "node": known["name"],
                           "leader": "node1", "nodes_total": len(nodes()), "nodes_alive": sum(n["state"] == "alive" for n in nodes())})
 
     def GET_nodes(self, rest, query, body):
+        if rest[1:] == ["drain"]:
+            return self.answer(200, self.drain_progress(rest[0]))
         everyone, begin = nodes(), int(query.get("cursor", 0))  # pages of two
         more = str(begin + 2) if begin + 2 < len(everyone) else None
         self.answer(200, {"items": everyone[begin:begin + 2], "next_cursor": more})
 
     def POST_nodes(self, rest, query, body):
         found = [n for n in nodes() if n["name"] == rest[0]]
+        if found and rest[1:] == ["drain"]:
+            (shared / f"draining-{rest[0]}").write_text("2")
+            return self.answer(202, self.drain_progress(rest[0]))
+        if found and rest[1:] == ["remove"]:
+            if rest[0] == "node2" and "accept_loss" not in query:
+                return self.problem(409, "failed_precondition", "node node2 has the only copy of 1 segment(s), which would be lost")
+            return self.answer(204)
         if not found or rest[1:] != ["stop"]:
             return self.problem(404, "not_found", f"no node \"{rest[0]}\"")
         if rest[0] != known["name"]:
@@ -144,7 +158,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if rest[0] == known["name"] and os.environ.get("FAKE_TERM") != "ignore":
             threading.Thread(target=server.shutdown).start()
 
+    def drain_progress(self, name):
+        """Every look finds one segment less."""
+        file = shared / f"draining-{name}"
+        left = int(file.read_text()) if file.exists() else 0
+        draining = file.exists()
+        if left > 0:
+            file.write_text(str(left - 1))
+        return {"node": name, "draining": draining, "segments": left, "bytes": left << 20, "partitions": 0, "done": draining and left == 0}
+
+    def DELETE_nodes(self, rest, query, body):
+        (shared / f"draining-{rest[0]}").unlink(missing_ok=True)
+        self.answer(200, self.drain_progress(rest[0]))
+
+    def PUT_datasets(self, rest, query, body):
+        logs.create(self, rest[0], body)
+
+    def PATCH_datasets(self, rest, query, body):
+        logs.alter(self, rest[0], body)
+
     def GET_datasets(self, rest, query, body):
+        if rest and rest[0] in logs.names():
+            return logs.read(self, rest[0], query) if rest[1:] == ["records"] else self.answer(200, logs.shape(rest[0], logs.load(rest[0])))
         dataset = {"name": "counts", "id": 3, "format": "records", "state": "ready", "copies": 2, "records": 2, "bytes": 1536, "created_at": now(),
                    "made_by": 1}
         if not rest:
@@ -172,6 +207,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                  "partitions": [{"records": 2, "bytes": 1536, "copies": ["node1", "node2"], "segments": [segment]}]})
 
     def POST_datasets(self, rest, query, body):
+        if rest[1:] == ["records"]:
+            return logs.append(self, rest[0], body)
+        if rest[1:] == ["verify"]:
+            return logs.verify(self, rest[0])
         if rest[0] == "taken" and "replace" not in query:
             return self.problem(409, "already_exists", "dataset taken exists; --replace takes its place")
         (shared / f"imported-{rest[0]}").write_bytes(body)

@@ -1,5 +1,6 @@
 #include <shell/command.hpp>
 #include <shell/language/arguments.hpp>
+#include <shell/language/duration.hpp>
 #include <shell/language/lexer.hpp>
 #include <shell/language/suggest.hpp>
 #include <support/catch.hpp>
@@ -148,4 +149,22 @@ TEST_CASE("the words of this issue are there") {
     REQUIRE(found != nullptr);
     CHECK(found->name == word);
   }
+}
+
+TEST_CASE("times have units") {
+  CHECK(*read_duration("--keep-age", "7d") == 7LL * 24 * 3600 * 1000);
+  CHECK(*read_duration("--keep-age", "1d12h") == 36LL * 3600 * 1000);
+  CHECK(*read_duration("--keep-age", "30min") == *read_duration("--keep-age", "30m"));
+  CHECK(*read_duration("--keep-age", "1s500ms") == 1500);
+  CHECK(*read_duration("--keep-age", "2w") == 14LL * 24 * 3600 * 1000);
+  for (const auto* wrong : {"", "7", "d", "7x", "7d3", "-7d", "7 d", "99999999999999999999d", "9223372036854775807w"}) {
+    INFO(wrong);
+    const auto read = read_duration("--keep-age", wrong);
+    REQUIRE_FALSE(read.has_value());
+    CHECK(read.error().status == status::usage);
+    CHECK(read.error().message.starts_with("--keep-age"));
+  }
+  CHECK(duration_text(36LL * 3600 * 1000) == "1 d 12 h");
+  CHECK(duration_text(90'500) == "1 min 30 s 500 ms");
+  CHECK(duration_text(0) == "0 s");
 }

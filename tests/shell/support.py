@@ -24,6 +24,7 @@ class ShellTest(unittest.TestCase):
             shutil.copy2(PROGRAM, self.program)
         shutil.copy2(HERE / "fake_node.py", self.folder / "bin" / "troupe-node")
         os.chmod(self.folder / "bin" / "troupe-node", 0o755)
+        shutil.copy2(HERE / "fake_logs.py", self.folder / "bin" / "fake_logs.py")
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "TERM": "xterm",
                             "XDG_DATA_HOME": str(self.folder / "data"), "XDG_CONFIG_HOME": str(self.folder / "config"),
                             "XDG_STATE_HOME": str(self.folder / "state"), "PYTHONDONTWRITEBYTECODE": "1",

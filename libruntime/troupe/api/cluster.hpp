@@ -39,9 +39,21 @@ struct node {
   std::uint64_t memory_bytes = 0;
   std::string version;
   timestamp started_at;
+  bool draining = false;  ///< on its way out: gets no new copies, and its own move away
 };
 BOOST_DESCRIBE_STRUCT(node, (),
                       (name, id, address, pid, state, state_reason, incarnation, leader, cores, slots, memory_bytes,
-                       version, started_at))
+                       version, started_at, draining))
+
+/// GET, POST (begin) and DELETE (undo) of /api/v1/nodes/NAME/drain: what the node still has to give away.
+struct drain_progress {
+  std::string node;
+  bool draining = false;
+  std::uint64_t segments = 0;    ///< that have too few copies elsewhere
+  std::uint64_t bytes = 0;       ///< of these
+  std::uint64_t partitions = 0;  ///< that it leads, or whose open segment it holds
+  bool done = false;             ///< draining, and nothing is left: it may go
+};
+BOOST_DESCRIBE_STRUCT(drain_progress, (), (node, draining, segments, bytes, partitions, done))
 
 }  // namespace troupe::api

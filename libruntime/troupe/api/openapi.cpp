@@ -6,6 +6,7 @@
 #include <troupe/api/cluster.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/jobs.hpp>
+#include <troupe/api/logs.hpp>
 #include <troupe/api/modules.hpp>
 #include <troupe/api/problem.hpp>
 #include <troupe/base/version.hpp>
@@ -101,6 +102,7 @@ struct parameter {
   const char* name;
   const char* type;  ///< «string», «integer», «boolean»
   const char* text;
+  const char* in = "query";
 };
 
 struct answer {
@@ -126,7 +128,7 @@ class document_maker {
     }
     for (const auto& p : query)
       parameters.push_back(json::object{
-          {"name", p.name}, {"in", "query"}, {"description", p.text}, {"schema", json::object{{"type", p.type}}}});
+          {"name", p.name}, {"in", p.in}, {"description", p.text}, {"schema", json::object{{"type", p.type}}}});
     json::object success{{"description", "done"}};
     if (good.media_type != nullptr)
       success.emplace("content", json::object{{good.media_type, json::object{{"schema", std::move(good.schema)}}}});
@@ -155,6 +157,17 @@ const json::value text = json::object{{"type", "string"}};
 const std::vector<parameter> paging{{"limit", "integer", "at most so many items"},
                                     {"cursor", "string", "next_cursor of the page before"}};
 
+/// One more answer of a route, of the shape of a problem.
+void answer_of(document_maker& d, const char* path, const char* method, const char* status, json::value schema) {
+  d.paths[path]
+      .at(method)
+      .at("responses")
+      .get_object()
+      .emplace(status, json::object{{"description", "a part is durable"},
+                                    {"content",
+                                     json::object{{problem_media_type, json::object{{"schema", std::move(schema)}}}}}});
+}
+
 void add_cluster_routes(document_maker& d) {
   d.route("get", "/livez", "The process answers", {}, {"200", "text/plain", text}, {}, true);
   d.route("get", "/readyz", "The node has joined and takes requests", {}, {"200", "text/plain", text}, {}, true);
@@ -164,6 +177,16 @@ void add_cluster_routes(document_maker& d) {
           {"200", json_type, d.make.of<cluster>()});
   d.route("get", "/api/v1/nodes", "Members, also dead ones", paging, {"200", json_type, d.make.list_of<node>()});
   d.route("post", "/api/v1/nodes/{name}/stop", "Stops a node in order", {}, {"202", json_type, d.make.of<node>()});
+  d.route("get", "/api/v1/nodes/{name}/drain", "What a node that drains still has to give away", {},
+          {"200", json_type, d.make.of<drain_progress>()});
+  d.route("post", "/api/v1/nodes/{name}/drain", "Moves a node's copies away, so that it may leave", {},
+          {"202", json_type, d.make.of<drain_progress>()});
+  d.route("delete", "/api/v1/nodes/{name}/drain", "Lets a node that drains take part as before", {},
+          {"200", json_type, d.make.of<drain_progress>()});
+  d.route("post", "/api/v1/nodes/{name}/remove",
+          "Gives up a node that is lost, or stops and removes one that has drained; it may not come back",
+          {{"accept_loss", "boolean", "also when it has the only copy of something, which is then lost"}},
+          {"204", nullptr, {}});
   d.route("get", "/api/v1/actors", "The tree of actors as it is now", {}, {"200", json_type, d.make.list_of<actor>()});
   d.route("get", "/api/v1/events", "What happened, oldest first",
           {{"after", "integer", "id of the last event seen"},
@@ -183,14 +206,35 @@ void add_data_routes(document_maker& d) {
            {"replace", "boolean", "takes the place of an existing dataset"}},
           {"201", json_type, d.make.of<dataset>()},
           std::pair<const char*, json::value>{"application/octet-stream", binary});
+  d.route("put", "/api/v1/datasets/{name}", "Makes an empty dataset, to be appended to", {},
+          {"201", json_type, d.make.of<dataset>()},
+          std::pair<const char*, json::value>{json_type, d.make.of<dataset_options>()});
+  d.route("patch", "/api/v1/datasets/{name}", "Changes how a dataset is kept", {},
+          {"200", json_type, d.make.of<dataset>()},
+          std::pair<const char*, json::value>{json_type, d.make.of<dataset_changes>()});
   d.route("delete", "/api/v1/datasets/{name}", "Deletes a dataset; refused while a job reads it", {},
           {"204", nullptr, {}});
   d.route("get", "/api/v1/datasets/{name}/export", "The whole dataset in order",
           {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}},
           {"200", "application/octet-stream", binary});
-  d.route("get", "/api/v1/datasets/{name}/records", "The first records, a line of JSON each",
-          {{"limit", "integer", "how many; 10 by default"}},
+  d.route("get", "/api/v1/datasets/{name}/records",
+          "Records, a line of JSON each: the first of the dataset, or of one partition from an offset on",
+          {{"limit", "integer", "at most so many; 10 by default, 1000 from an offset on"},
+           {"partition", "integer", "of which partition; 0 by default when from is there"},
+           {"from", "string", "an offset within the partition, begin, or end (only what is appended from now on)"},
+           {"wait_ms", "integer", "waits so long for the first one"}},
           {"200", "application/x-ndjson", d.make.of<dataset_record>()});
+  d.route(
+      "post", "/api/v1/datasets/{name}/records",
+      "Appends records; answers when they are durable. 503 tells which partitions are, when not all of them are",
+      {{producer_field, "string", "a UUID: whose append this is", "header"},
+       {sequence_field, "integer", "grows with each new append of a producer; the same again is a retry", "header"}},
+      {"200", json_type, d.make.of<std::vector<appended_part>>()},
+      std::pair<const char*, json::value>{"application/octet-stream", binary});
+  answer_of(d, "/api/v1/datasets/{name}/records", "post", "503", d.make.of<append_problem>());
+  d.route("post", "/api/v1/datasets/{name}/verify", "Reads and checks every byte of every copy",
+          {{"time_max_ms", "integer", "ends after so long with what was found; 10 minutes by default"}},
+          {"200", json_type, d.make.of<verification>()});
   d.route("get", "/api/v1/modules", "Loaded modules, by name", paging,
           {"200", json_type, d.make.list_of<module_info>()});
   d.route("post", "/api/v1/modules", "Loads the shared object in the body",

@@ -2,6 +2,7 @@
 #include <troupe/api/cluster.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/jobs.hpp>
+#include <troupe/api/logs.hpp>
 #include <troupe/api/modules.hpp>
 #include <troupe/base/text.hpp>
 
@@ -65,7 +66,7 @@ TEST_CASE("nodes and datasets have the members that the interface promises") {
     CHECK(node.get_object().contains(name));
   CHECK(node.at("state").get_string() == "alive");
   api::dataset d;
-  d.partitions.push_back({3, 30, {"node1", "node2"}, {}});
+  d.partitions.emplace_back().copies = {"node1", "node2"};
   const auto dataset = api::to_json(d);
   for (const auto* name : {"name", "format", "copies", "records", "bytes", "partitions"})
     CHECK(dataset.get_object().contains(name));

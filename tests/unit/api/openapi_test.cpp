@@ -21,12 +21,34 @@ void collect_references(const json::value& value, std::set<std::string>& out) {
 TEST_CASE("the OpenAPI document has every route and defines what it refers to") {
   const auto document = troupe::api::openapi_document();
   const auto& paths = document.at("paths").get_object();
-  for (const auto* path : {"/livez", "/readyz", "/metrics", "/api/v1/cluster", "/api/v1/nodes",
-                           "/api/v1/nodes/{name}/stop", "/api/v1/datasets", "/api/v1/datasets/{name}",
-                           "/api/v1/datasets/{name}/export", "/api/v1/datasets/{name}/records", "/api/v1/modules",
-                           "/api/v1/modules/{name}", "/api/v1/jobs", "/api/v1/jobs/{id}", "/api/v1/jobs/{id}/cancel",
-                           "/api/v1/jobs/{id}/logs", "/api/v1/actors", "/api/v1/events", "/api/v1/openapi.json"})
+  for (const auto* path : {"/livez",
+                           "/readyz",
+                           "/metrics",
+                           "/api/v1/cluster",
+                           "/api/v1/nodes",
+                           "/api/v1/nodes/{name}/stop",
+                           "/api/v1/nodes/{name}/drain",
+                           "/api/v1/nodes/{name}/remove",
+                           "/api/v1/datasets/{name}/verify",
+                           "/api/v1/datasets",
+                           "/api/v1/datasets/{name}",
+                           "/api/v1/datasets/{name}/export",
+                           "/api/v1/datasets/{name}/records",
+                           "/api/v1/modules",
+                           "/api/v1/modules/{name}",
+                           "/api/v1/jobs",
+                           "/api/v1/jobs/{id}",
+                           "/api/v1/jobs/{id}/cancel",
+                           "/api/v1/jobs/{id}/logs",
+                           "/api/v1/actors",
+                           "/api/v1/events",
+                           "/api/v1/openapi.json"})
     CHECK(paths.contains(path));
+  for (const auto* method : {"get", "put", "patch", "post", "delete"})
+    CHECK(paths.at("/api/v1/datasets/{name}").get_object().contains(method));
+  const auto& append = paths.at("/api/v1/datasets/{name}/records").at("post");
+  CHECK(append.at("responses").get_object().contains("503"));
+  CHECK(append.at("parameters").get_array().back().at("in").get_string() == "header");
   std::set<std::string> references;
   collect_references(document, references);
   CHECK(references.size() > 10);

@@ -1,0 +1,15 @@
+#pragma once
+#include <shell/command.hpp>
+
+/// Words of datasets that grow, and of nodes that go; data_commands and node_commands put them in their places.
+namespace troupe::shell {
+
+command create_command();
+command alter_command();
+command append_command();
+command tail_command();
+command verify_command();
+command drain_command();
+command remove_command();
+
+}  // namespace troupe::shell
