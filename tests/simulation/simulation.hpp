@@ -4,6 +4,7 @@
 #include <tests/simulation/checker.hpp>
 #include <tests/simulation/disk.hpp>
 #include <tests/simulation/machine.hpp>
+#include <tests/simulation/outcome.hpp>
 #include <tests/simulation/random.hpp>
 #include <tests/simulation/scheduler.hpp>
 #include <tests/simulation/swarm.hpp>
@@ -14,15 +15,6 @@ namespace troupe::simulation {
 struct planted {
   consensus::planted_bug in_raft = consensus::planted_bug::none;
   owner_bug in_owner = owner_bug::none;
-};
-
-struct outcome {
-  std::optional<std::string> failure;
-  std::uint64_t events = 0, operations = 0, entries = 0, crashes = 0, cuts = 0, wipes = 0, elections = 0,
-                configurations = 0;
-  sim_time simulated = 0;
-  std::vector<std::string> last_events;  ///< when tracing
-  std::string configuration;
 };
 
 /// One cluster, its clients, and everything that goes wrong, for one seed. Single-threaded; nothing outside of the seed

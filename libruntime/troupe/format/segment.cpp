@@ -21,6 +21,12 @@ uuid get_uuid(const char* in) noexcept {
   return id;
 }
 
+index_entry before_in(const std::vector<index_entry>& index, record_offset offset) noexcept {
+  const auto after = std::upper_bound(index.begin(), index.end(), offset,
+                                      [](record_offset o, const index_entry& e) { return o < e.first_offset; });
+  return after == index.begin() ? index_entry{} : *(after - 1);
+}
+
 }  // namespace
 
 schema_id schema_id_of(const schema& s) {
@@ -79,11 +85,8 @@ index_entry segment_footer::before(std::uint64_t position) const noexcept {
   return after == index.begin() ? index_entry{} : *(after - 1);
 }
 
-index_entry segment_footer::before(record_offset offset) const noexcept {
-  const auto after = std::upper_bound(index.begin(), index.end(), offset,
-                                      [](record_offset o, const index_entry& e) { return o < e.first_offset; });
-  return after == index.begin() ? index_entry{} : *(after - 1);
-}
+index_entry segment_footer::before(record_offset offset) const noexcept { return before_in(index, offset); }
+index_entry segment_builder::before(record_offset offset) const noexcept { return before_in(index_, offset); }
 
 bytes encode_segment_footer(const segment_footer& footer) {
   const auto size = footer_fixed_bytes + footer.index.size() * index_entry_bytes +

@@ -116,6 +116,8 @@ class segment_builder {
   [[nodiscard]] std::uint64_t payload_bytes() const noexcept { return summary_.payload_bytes; }
   [[nodiscard]] std::size_t producers() const noexcept { return producers_.size(); }
   [[nodiscard]] bool knows(const uuid& producer) const noexcept;
+  /// Where to begin to look for a record: the last indexed batch whose first offset is at or before it.
+  [[nodiscard]] index_entry before(record_offset offset) const noexcept;
   /// The footer of what was added so far.
   [[nodiscard]] segment_footer footer() const;
 

@@ -137,14 +137,24 @@ result<response> state::on(const take_over& c, std::int64_t) {
 
 result<response> state::on(const release_partition& c, std::int64_t) {
   TROUPE_TRY(const auto place, led_partition(c.dataset, c.partition, c.epoch, c.leader));
-  place.here->log.leader.reset();
+  if (c.to && !is_current(*c.to))
+    return error{errc::failed_precondition, "member " + to_string(c.to->member) + ", who should lead " +
+                                                place_name(*place.of, c.partition) + ", is gone"};
+  place.here->log.leader = c.to;
   return response{.dataset = c.dataset, .epoch = place.here->log.epoch};
 }
 
 result<void> state::check_seal(const sealed_segment& s, const partition& p) const {
   const auto name = "segment " + to_string(s.id);
   if (!p.log.open || p.log.open->id != s.id) return error{errc::aborted, name + " is not the open one (any more)"};
-  if (s.holders.empty()) return error{errc::invalid_argument, name + " would be sealed without a holder"};
+  if (s.holders.empty()) {
+    // Only when every replica was given up for good; whoever removed the last one accepted the loss.
+    const auto& replicas = p.log.open->replicas;
+    const bool all_gone =
+        std::all_of(replicas.begin(), replicas.end(), [&](const auto& r) { return find_member(r.member) == nullptr; });
+    if (!all_gone || s.records != 0)
+      return error{errc::invalid_argument, name + " would be sealed without a holder"};
+  }
   if (!distinct(s.holders)) return error{errc::invalid_argument, "a member holds " + name + " twice"};
   for (const auto& holder : s.holders) {
     const auto& replicas = p.log.open->replicas;

@@ -41,14 +41,16 @@ struct take_over {
 };
 BOOST_DESCRIBE_STRUCT(take_over, (), (dataset, partition, expected, leader, old_leader_gone))
 
-/// A leader gives way in order. The open segment stays as it is, for the next one to fence.
+/// A leader gives way in order. The open segment stays as it is, for the next one to fence. `to` is named as the leader
+/// and takes over by itself; nobody: whoever is next.
 struct release_partition {
   dataset_id dataset;
   partition_index partition;
   troupe::epoch epoch;
   replica_ref leader;
+  std::optional<replica_ref> to{};
 };
-BOOST_DESCRIBE_STRUCT(release_partition, (), (dataset, partition, epoch, leader))
+BOOST_DESCRIBE_STRUCT(release_partition, (), (dataset, partition, epoch, leader, to))
 
 /// What the open segment became. `holders` closed it at exactly this length and said so; a holder that was started
 /// again, wiped or removed since makes the whole command `aborted`.

@@ -68,6 +68,7 @@ struct seal_file {
   disk_number number;
   segment_id segment;
   extent length;
+  bool verify = false;  ///< every batch is read back and checked before
 };
 /// Reads the footer of a sealed file; then `footer_read`.
 struct read_footer {
@@ -82,6 +83,12 @@ struct read_batches {
   record_offset from;
   record_offset below;
   std::size_t bytes_max = 0;
+};
+/// Reads a sealed file, every byte, and compares its digest; then `verified`.
+struct verify_file {
+  disk_number number;
+  segment_id segment;
+  digest128 digest;
 };
 /// Nothing more will be ordered for it: its descriptor may be closed. `forget_promise`: nor will anybody fence it.
 struct release_file {
@@ -124,7 +131,7 @@ struct report {
 using replica_effect =
     std::variant<effects::send, effects::set_timer, effects::create_file, effects::write_batches, effects::sync_file,
                  effects::keep_promise, effects::inspect_file, effects::seal_file, effects::read_footer,
-                 effects::read_batches, effects::release_file, effects::report>;
+                 effects::read_batches, effects::verify_file, effects::release_file, effects::report>;
 
 using leader_effect = std::variant<effects::send, effects::set_timer, effects::propose, effects::answer_append,
                                    effects::stopped, effects::report>;

@@ -38,6 +38,8 @@ class log_leader {
   void answered(moment now, const metadata::state& s, proposal_number number, const result<metadata::response>& answer);
   /// Its connection was seen closed, or its dial refused: a replica there counts as failed at once.
   void member_lost(moment now, const metadata::state& s, member_id id);
+  /// Gives the partition to somebody else (to whoever is next, with nobody named); `stopped` comes when it is done.
+  void hand_over(moment now, const metadata::state& s, std::optional<replica_ref> to);
   /// This member has lost its lease, or ends.
   void stop(moment now, std::string why);
 
@@ -103,6 +105,7 @@ class log_leader {
     record_offset visible;
     time_point progress_at{};  ///< of the last progress, or when there began to be something to wait for
     time_point sent_at{};
+    record_offset marks_sent;
     std::int64_t clock_ahead_ms = 0;
     bool clock_known = false;
   };
@@ -126,6 +129,7 @@ class log_leader {
   [[nodiscard]] std::string name() const;
   [[nodiscard]] bool planted(planted_bug b) const noexcept { return options_.bug == b; }
   void suspect(moment now, const replica_ref& who);
+  [[nodiscard]] bool is_lost(moment now, const metadata::state& s, member_id id) const;
   [[nodiscard]] std::vector<replica_ref> choose(moment now, const metadata::state& s) const;
 
   // leader_takeover.cpp: fence, seal, one transaction, open
@@ -175,7 +179,7 @@ class log_leader {
   proposal_number last_proposal_;
   std::uint64_t last_request_ = 0;
   std::vector<std::pair<replica_ref, time_point>> suspects_;
-  std::vector<member_id> lost_;  ///< seen to be gone
+  std::vector<std::pair<replica_ref, time_point>> lost_;  ///< seen to be gone, as they ran then
 
   // What the segment that is open, or being sealed, is
   segment_id segment_;
@@ -184,13 +188,14 @@ class log_leader {
   std::uint32_t min_copies_ = 1;
   std::uint64_t base_ = 0;  ///< records of the partition before it
   std::vector<follower> followers_;
-  extent tail_;   ///< what was placed
-  extent acked_;  ///< what is acknowledged
-  std::uint64_t acked_payload_ = 0;
+  extent tail_;     ///< what was placed
+  extent acked_;    ///< what is acknowledged
+  extent dropped_;  ///< the end of what is in the window no more
+  std::uint64_t dropped_payload_ = 0;
   record_offset floor_;  ///< on all disks
   std::deque<group> window_;
   items queue_, placed_;
-  std::size_t queued_bytes_ = 0;
+  std::size_t pending_bytes_ = 0;  ///< of both lists
   std::size_t window_bytes_ = 0;
   time_point widened_at_{};
 
@@ -201,12 +206,13 @@ class log_leader {
   time_point ask_again_{};
   time_point sealing_since_{};
   extent seal_length_;
+  bool verify_ = false;       ///< copies are read back when they are sealed: not all replicas will hold it
   bool fenced_path_ = false;  ///< the seal follows a fence, not a freeze
   bool loss_reported_ = false;
   std::optional<metadata::sealed_segment> sealed_;
 
   // Producers
-  format::producer_table table_;
+  format::producer_table table_, table_at_open_;
   bool table_known_ = false;
   std::size_t table_source_ = 0;  ///< which holder is asked for it
   std::int64_t last_append_unix_ms_ = 0;

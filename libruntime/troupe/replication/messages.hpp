@@ -44,20 +44,20 @@ BOOST_DESCRIBE_STRUCT(open_response, (), (why))
 
 /// Whole batches that follow `at`; none: news of the marks only.
 struct append_request {
-  extent at;
-  extent size;            ///< of `batches`
-  record_offset floor;    ///< records below are on the disks of all replicas
-  record_offset visible;  ///< the high-water mark: records below may be read
-  shared_bytes batches;   ///< behind the head on the wire; each has its own checksum
+  extent at{};
+  extent size{};            ///< of `batches`
+  record_offset floor{};    ///< records below are on the disks of all replicas
+  record_offset visible{};  ///< the high-water mark: records below may be read
+  shared_bytes batches{};   ///< behind the head on the wire; each has its own checksum
 };
 BOOST_DESCRIBE_STRUCT(append_request, (), (at, size, floor, visible))
 
 /// How far the replica is. Comes whenever that changes, and for every request that changes nothing.
 struct append_response {
   refusal why = refusal::none;
-  extent written;
-  extent durable;
-  record_offset visible;  ///< that it knows of
+  extent written{};
+  extent durable{};
+  record_offset visible{};  ///< that it knows of
   std::int64_t clock_unix_ms = 0;
 };
 BOOST_DESCRIBE_STRUCT(append_response, (), (why, written, durable, visible, clock_unix_ms))
@@ -70,28 +70,29 @@ BOOST_DESCRIBE_STRUCT(fence_request, (), (sync))
 
 struct fence_response {
   refusal why = refusal::none;  ///< `fenced`: it promised more to somebody else
-  troupe::epoch promised;
+  troupe::epoch promised{};
   bool sure = false;     ///< it has everything that it ever acknowledged
   bool damaged = false;  ///< bytes are wrong below what was durable; the intact ones before them count
-  extent intact;
-  record_offset floor;
-  record_offset visible;
+  extent intact{};
+  record_offset floor{};
+  record_offset visible{};
   std::int64_t last_append_unix_ms = 0;
 };
 BOOST_DESCRIBE_STRUCT(fence_response, (), (why, promised, sure, damaged, intact, floor, visible, last_append_unix_ms))
 
 /// Close the segment at exactly this length: cut what is behind, write the footer, sync.
 struct seal_request {
-  extent length;
+  extent length{};
+  bool verify = false;  ///< read everything again first: fewer than all replicas will hold it
 };
-BOOST_DESCRIBE_STRUCT(seal_request, (), (length))
+BOOST_DESCRIBE_STRUCT(seal_request, (), (length, verify))
 
 struct seal_response {
   refusal why = refusal::none;  ///< `gap`: it has only `written`
-  extent written;
-  format::segment_summary summary;
+  extent written{};
+  format::segment_summary summary{};
   std::int64_t last_append_unix_ms = 0;
-  bytes producers;  ///< format::encode_producer_table of its footer
+  bytes producers{};  ///< format::encode_producer_table of its footer
 };
 BOOST_DESCRIBE_STRUCT(seal_response, (), (why, written, summary, last_append_unix_ms, producers))
 
@@ -104,14 +105,14 @@ BOOST_DESCRIBE_STRUCT(producers_request, (), (reserved))
 struct producers_response {
   refusal why = refusal::none;
   std::int64_t last_append_unix_ms = 0;
-  bytes producers;
+  bytes producers{};
 };
 BOOST_DESCRIBE_STRUCT(producers_response, (), (why, last_append_unix_ms, producers))
 
 /// A reader, of any replica: whole batches from the one that holds `from` on, below the high-water mark. Nothing there
 /// yet: the answer waits up to `wait_ms`, and says so with no batches.
 struct read_request {
-  record_offset from;
+  record_offset from{};
   std::uint32_t bytes_max = 0;
   std::uint32_t wait_ms = 0;
 };
@@ -119,16 +120,27 @@ BOOST_DESCRIBE_STRUCT(read_request, (), (from, bytes_max, wait_ms))
 
 struct read_response {
   refusal why = refusal::none;
-  record_offset visible;
-  bool sealed = false;   ///< `visible` is the segment's end
-  shared_bytes batches;  ///< behind the head on the wire
+  record_offset visible{};
+  bool sealed = false;     ///< `visible` is the segment's end
+  shared_bytes batches{};  ///< behind the head on the wire
 };
 BOOST_DESCRIBE_STRUCT(read_response, (), (why, visible, sealed))
 
+/// «Read your sealed copy and compare»: before somebody else gives one up, and for `verify`.
+struct verify_request {
+  digest128 digest;
+};
+BOOST_DESCRIBE_STRUCT(verify_request, (), (digest))
+
+struct verify_response {
+  refusal why = refusal::none;  ///< `damaged` or `not_here`
+};
+BOOST_DESCRIBE_STRUCT(verify_response, (), (why))
+
 /// Append-only: the index stands on the wire.
-using message_body =
-    std::variant<open_request, open_response, append_request, append_response, fence_request, fence_response,
-                 seal_request, seal_response, producers_request, producers_response, read_request, read_response>;
+using message_body = std::variant<open_request, open_response, append_request, append_response, fence_request,
+                                  fence_response, seal_request, seal_response, producers_request, producers_response,
+                                  read_request, read_response, verify_request, verify_response>;
 
 struct message {
   cluster_id cluster;
@@ -136,7 +148,7 @@ struct message {
   replica_ref to;    ///< another start of the receiver refuses it
   partition_key where;
   segment_id segment;
-  troupe::epoch epoch;        ///< the sender's, or the one answered
+  troupe::epoch epoch{};      ///< the sender's, or the one answered
   std::uint64_t request = 0;  ///< the sender's own number; an answer repeats it
   message_body body;
 };
@@ -144,8 +156,8 @@ BOOST_DESCRIBE_STRUCT(message, (), (cluster, from, to, where, segment, epoch, re
 
 /// Head and, uncopied, the batches behind it: written to the connection one after the other.
 struct encoded_message {
-  bytes head;
-  shared_bytes tail;
+  bytes head{};
+  shared_bytes tail{};
   [[nodiscard]] bytes joined() const;
 };
 encoded_message encode_message(const message& m);

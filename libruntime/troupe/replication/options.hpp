@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <troupe/base/limits.hpp>
+#include <troupe/replication/messages.hpp>
 #include <troupe/replication/planted_bug.hpp>
 #include <troupe/replication/types.hpp>
 

@@ -22,11 +22,17 @@ namespace troupe::replication::placement {
 /// member. Nothing when no member is there, or the partition is not.
 [[nodiscard]] std::optional<replica_ref> next_leader(const metadata::state& s, const partition_key& where);
 
-/// Partitions that `self` ought to take over now: nobody leads, or who leads is dead, was started again or drains.
-[[nodiscard]] std::vector<partition_key> to_take_over(const metadata::state& s, member_id self);
+/// Partitions that `self` ought to lead: metadata names it as it runs now, or the leader of an open segment is gone and
+/// `self` is the next. Who runs a log_leader for one already leaves it alone. Partitions without an open segment get a
+/// leader when somebody appends: ask `next_leader` then.
+[[nodiscard]] std::vector<partition_key> to_lead(const metadata::state& s, member_id self);
 
-/// Of the partitions that `self` leads, those that somebody else should by rank and by share: `self` leads more than
-/// its share by more than one. At most one at a time, so that shares settle and nothing swings.
-[[nodiscard]] std::optional<partition_key> to_give_away(const metadata::state& s, member_id self);
+struct gift {
+  partition_key where;
+  replica_ref to;
+};
+/// When `self` leads more than its share by more than one: a partition that somebody else ranks higher for and who
+/// leads less. At most one at a time, so that shares settle and nothing swings. Given by release_partition.
+[[nodiscard]] std::optional<gift> to_give_away(const metadata::state& s, member_id self);
 
 }  // namespace troupe::replication::placement

@@ -35,7 +35,9 @@ class repair_planner {
   /// members that may take copies; when one of them does not get to it, the next is also a target.
   [[nodiscard]] std::vector<copy_task> plan(time_point now, const metadata::state& s, member_id self);
 
-  /// Copies that `self` holds and should give up: surplus, or moved away while it drains.
+  /// Copies that `self` holds and should give up: surplus, or moved away while it drains. Before one is proposed, every
+  /// other live holder has to say that its own copy is whole (verify_request): rot that nobody has seen yet must not be
+  /// what is left.
   [[nodiscard]] std::vector<metadata::remove_holder> plan_removals(const metadata::state& s, member_id self) const;
 
   /// How much of a repair is left, for `describe`: segments with fewer live copies than wanted, and their bytes.
@@ -52,14 +54,13 @@ class repair_planner {
 /// Bytes per second for copies: a bucket that holds one second's worth.
 class bandwidth_limit {
  public:
-  explicit bandwidth_limit(std::uint64_t bytes_per_second) : rate_(bytes_per_second), left_(rate_) {}
+  explicit bandwidth_limit(std::uint64_t bytes_per_second) : rate_(bytes_per_second) {}
   /// When so many bytes may go; they count from this call on. At once when it is not after `now`.
   time_point reserve(time_point now, std::uint64_t bytes);
 
  private:
   std::uint64_t rate_;
-  std::uint64_t left_;
-  time_point at_{};
+  time_point at_{};  ///< when everything reserved so far has gone
 };
 
 /// Which of one's own copies is read and checked next: all of them within a period, oldest check first. Checks are not

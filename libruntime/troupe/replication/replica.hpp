@@ -1,4 +1,5 @@
 #pragma once
+#include <deque>
 #include <map>
 #include <set>
 #include <troupe/replication/effects.hpp>
@@ -35,6 +36,7 @@ class replica {
   void sealed(moment now, disk_number number, const result<seal_outcome>& how);
   void footer_read(moment now, disk_number number, const result<seal_outcome>& found);
   void batches_read(moment now, disk_number number, const result<shared_bytes>& found);
+  void verified(moment now, disk_number number, const result<void>& how);
   /// Metadata says that the segment was sealed and holds so many records, or (nothing) that it is gone: readers that
   /// wait are answered, and what is kept of it goes.
   void settled(moment now, segment_id segment, std::optional<record_offset> end);
@@ -84,6 +86,7 @@ class replica {
     std::vector<message> seals;
     disk_number seal_order;  ///< 0: none under way
     extent seal_length;
+    bool verified = false;
     std::optional<seal_outcome> outcome;
     std::vector<waiting_reader> readers;
   };
@@ -94,12 +97,12 @@ class replica {
   void on(moment now, const message& m, const seal_request& r);
   void on(moment now, const message& m, const producers_request& r);
   void on(moment now, const message& m, const read_request& r);
+  void on(moment now, const message& m, const verify_request& r);
   template <class T>
   void on(moment, const message&, const T&) {
     ++ignored_;  // an answer: the leader's
   }
 
-  result<extent> check_batches(const copy& c, const message& m, const append_request& r, std::int64_t& last) const;
   void take_batches(moment now, copy& c, const message& m, const append_request& r);
   void begin_sync(segment_id id, copy& c);
   void tell_progress(moment now, copy& c, refusal why);
@@ -107,19 +110,25 @@ class replica {
   void answer_fences(copy& c);
   [[nodiscard]] fence_response describe_copy(const copy& c, const pending_fence& f) const;
   void begin_seal(segment_id id, copy& c);
+  void refuse(const message& m, refusal why);
   void answer_readers(moment now, segment_id id, copy& c);
   void serve(const message& asked, copy& c);
   void arm_timer();
+  [[nodiscard]] copy* find_copy(const message& m);
   copy& copy_of(const message& m);
+  [[nodiscard]] bool is_settled(segment_id id) const;
+  void close(copy& c, refusal why);
   disk_number next_order(segment_id id);
-  std::map<segment_id, copy>::iterator finish_order(disk_number number);
+  copy* finish_order(disk_number number);
   [[nodiscard]] bool planted(planted_bug b) const noexcept { return options_.bug == b; }
 
   replica_options options_;
   std::map<segment_id, copy> copies_;
   std::map<segment_id, troupe::epoch> promises_;  ///< of earlier starts
   std::map<disk_number, segment_id> orders_;      ///< under way
+  std::deque<segment_id> settled_;                ///< lately: late messages about them are refused
   std::map<disk_number, message> footers_;        ///< asked for
+  std::map<disk_number, message> verifications_;
   std::map<disk_number, message> reads_;
   disk_number last_order_;
   std::size_t readers_waiting_ = 0;

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <troupe/base/ids.hpp>
@@ -31,6 +33,7 @@ class open_segment {
 
   [[nodiscard]] segment_id id() const noexcept { return id_; }
   [[nodiscard]] std::uint64_t file_bytes() const noexcept { return builder_.file_bytes(); }
+  [[nodiscard]] std::uint64_t records() const noexcept { return builder_.next_offset().value; }
 
   /// Whole batches from the one that holds record `from` on, below record `below`, about `bytes_max` but at least one;
   /// every checksum checked. Empty when there is none. Any thread.
@@ -41,15 +44,17 @@ class open_segment {
     std::int64_t last_append_unix_ms = 0;
     format::producer_table producers;
   };
-  /// Cuts to exactly `records` and `file_bytes`, which must be a border of batches, writes the footer, syncs. The
-  /// object is of no use then.
-  result<outcome> seal(std::uint64_t records, std::uint64_t file_bytes);
+  /// Cuts to exactly `records` and `file_bytes`, which must be a border of batches, writes the footer, syncs; with
+  /// `verify` every batch is read back and checked before. The object is of no use then.
+  result<outcome> seal(std::uint64_t records, std::uint64_t file_bytes, bool verify);
 
  private:
-  open_segment(file f, segment_id id) : file_(std::move(f)), id_(id), builder_(id) {}
+  open_segment(file f, segment_id id)
+      : file_(std::move(f)), id_(id), builder_(id), mutex_(std::make_unique<std::mutex>()) {}
   file file_;
   segment_id id_;
   format::segment_builder builder_;
+  std::unique_ptr<std::mutex> mutex_;  ///< of the builder, for readers beside the writer
   std::int64_t last_append_unix_ms_ = 0;
 };
 

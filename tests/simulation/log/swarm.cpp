@@ -1,0 +1,111 @@
+#include <tests/simulation/log/swarm.hpp>
+
+namespace troupe::simulation::log {
+
+namespace {
+sim_time now_and_then(random_source& random, sim_time low, sim_time high) {
+  return random.coin() ? 0 : random.between(low, high);
+}
+}  // namespace
+
+swarm swarm::of(random_source& random) {
+  using std::chrono::milliseconds;
+  swarm s;
+  constexpr std::size_t members[] = {2, 3, 3, 3, 4, 4, 5};
+  s.members = members[random.below(7)];
+  s.copies = static_cast<std::uint32_t>(1 + random.below(std::min<std::size_t>(s.members, 3)));
+  if (s.copies == 1 && random.coin()) s.copies = 2;
+  s.min_copies = static_cast<std::uint32_t>(1 + random.below(s.copies));
+  s.partitions = static_cast<std::uint32_t>(1 + random.below(2));
+  if (random.per_mille(150)) s.sync = metadata::sync_policy::seal;
+  if (random.per_mille(200)) s.keep_bytes = 2000 + random.below(20'000);
+  s.fault_time = random.between(1500, 4000) * millisecond;
+
+  s.delay_max = random.coin() ? random.between(200, 1000) * microsecond : random.between(2, 15) * millisecond;
+  if (random.coin()) {
+    s.tail_per_mille = 1 + random.below(40);
+    s.tail_delay_max = random.coin() ? random.between(50, 300) * millisecond : random.between(300, 2000) * millisecond;
+  }
+  if (random.coin()) s.loss_per_mille = random.below(150);
+  if (random.coin()) s.duplicate_per_mille = random.below(100);
+  s.disk_max = random.coin() ? random.between(200, 2000) * microsecond : random.between(2, 20) * millisecond;
+  s.skew_ppm = static_cast<std::int64_t>(random.below(10'000));
+  s.wall_off_ms = random.coin() ? 0 : random.between(1, 5000);
+
+  s.partitions_of_network = now_and_then(random, 300 * millisecond, 2 * second);
+  s.one_way_cuts = now_and_then(random, 300 * millisecond, 2 * second);
+  s.leader_cuts = now_and_then(random, 200 * millisecond, 1500 * millisecond);
+  s.crashes = now_and_then(random, 100 * millisecond, 1500 * millisecond);
+  s.power_losses = now_and_then(random, 500 * millisecond, 3 * second);
+  s.pauses = now_and_then(random, 200 * millisecond, 1500 * millisecond);
+  s.slow_disks = now_and_then(random, 300 * millisecond, 2 * second);
+  s.failing_syncs = now_and_then(random, 500 * millisecond, 3 * second);
+  s.full_disks = now_and_then(random, 300 * millisecond, 2 * second);
+  s.bit_flips = now_and_then(random, 50 * millisecond, 600 * millisecond);
+  s.wipes = now_and_then(random, 200 * millisecond, 1500 * millisecond);
+  s.clock_jumps = now_and_then(random, 200 * millisecond, 2 * second);
+  s.take_overs = now_and_then(random, 100 * millisecond, 1500 * millisecond);
+  s.drains = random.per_mille(200) ? random.between(300, 1500) * millisecond : 0;
+  s.restart_max = random.coin() ? random.between(5, 100) * millisecond : random.between(100, 1500) * millisecond;
+  s.fault_duration_max = random.between(50, 1500) * millisecond;
+
+  s.producers = 1 + random.below(4);
+  s.think_max = random.coin() ? random.between(2, 20) * millisecond : random.between(20, 100) * millisecond;
+  s.records_max = 1 + random.below(4);
+  s.filler_max = random.per_mille(200) ? 400 : 30;
+  if (random.per_mille(100)) s.burst = 20 + random.below(60);
+  s.snapshot_every = random.per_mille(300) ? 20 + random.below(60) : 0;
+
+  auto& r = s.raft;
+  r.heartbeat_interval = milliseconds(60);
+  r.election_timeout = milliseconds(random.between(200, 350));
+  r.disk_stall_max = milliseconds(400);
+  r.entries_kept_behind_snapshot = random.below(30);
+
+  auto& l = s.leader;
+  l.segment_bytes = random.coin() ? 1500 + random.below(3000) : 4000 + random.below(30'000);
+  l.grace = milliseconds(random.coin() ? 30 + static_cast<std::int64_t>(random.below(60)) : 300);
+  l.resend_interval = milliseconds(random.between(20, 60));
+  l.replica_silence_max = milliseconds(random.between(150, 500));
+  l.suspect_time = milliseconds(random.between(200, 2000));
+  l.retry_interval = milliseconds(random.between(50, 250));
+  l.widen_interval = milliseconds(random.between(200, 1000));
+  l.append_time_max = milliseconds(random.between(300, 3000));
+  if (random.coin()) l.in_flight_bytes_max = 300 + random.below(3000);
+  if (random.coin()) l.group_bytes = 200 + random.below(2000);
+  if (random.coin()) {
+    l.queue_requests_max = 4 + random.below(40);
+    l.queue_bytes_max = 2000 + random.below(10'000);
+  }
+  l.clock_skew_ms_max = 500;
+  return s;
+}
+
+std::string swarm::describe() const {
+  const auto ms = [](sim_time t) { return std::to_string(t / millisecond); };
+  std::string out = std::to_string(members) + " members, " + std::to_string(partitions) + " partitions, " +
+                    std::to_string(copies) + " copies, at least " + std::to_string(min_copies) + ", sync " +
+                    (sync == metadata::sync_policy::batch ? "batch" : "seal") + ", segments of " +
+                    std::to_string(leader.segment_bytes) + " bytes, " + std::to_string(producers) +
+                    " producers, delay to " + ms(delay_max) + " ms, loss " + std::to_string(loss_per_mille) +
+                    " ‰, disk to " + ms(disk_max) + " ms; faults every (ms):";
+  const std::pair<const char*, sim_time> faults[] = {{"partition", partitions_of_network},
+                                                     {"one-way cut", one_way_cuts},
+                                                     {"leader cut", leader_cuts},
+                                                     {"crash", crashes},
+                                                     {"power loss", power_losses},
+                                                     {"pause", pauses},
+                                                     {"slow disk", slow_disks},
+                                                     {"failing fsync", failing_syncs},
+                                                     {"full disk", full_disks},
+                                                     {"bit flip", bit_flips},
+                                                     {"wipe", wipes},
+                                                     {"clock jump", clock_jumps},
+                                                     {"take-over", take_overs},
+                                                     {"drain", drains}};
+  for (const auto& [name, every] : faults)
+    if (every != 0) out += std::string(" ") + name + " " + ms(every);
+  return out;
+}
+
+}  // namespace troupe::simulation::log

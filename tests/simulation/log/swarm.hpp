@@ -1,0 +1,59 @@
+#pragma once
+#include <string>
+#include <tests/simulation/random.hpp>
+#include <tests/simulation/scheduler.hpp>
+#include <troupe/consensus/options.hpp>
+#include <troupe/metadata/model.hpp>
+#include <troupe/replication/options.hpp>
+
+namespace troupe::simulation::log {
+
+/// Mistakes of a member around its replica and leaders, beside those of replication::planted_bug.
+enum class owner_bug : std::uint8_t {
+  none,
+  repair_from_removed_holder,  ///< copies any file of that id, from whoever has one, and looks at no digest
+  wiped_keeps_identity,        ///< an empty disk counts as the member that it was
+  commit_without_epoch_check,  ///< seal_and_open takes any leader's word
+};
+
+/// What one run is like; a different mixture for every seed.
+struct swarm {
+  std::size_t members = 3;
+  std::uint32_t partitions = 1, copies = 2, min_copies = 1;
+  metadata::sync_policy sync = metadata::sync_policy::batch;
+  std::uint64_t keep_bytes = 0;
+  sim_time fault_time = 3 * second;
+
+  // network
+  sim_time delay_min = 50 * microsecond, delay_max = 1 * millisecond;
+  sim_time tail_delay_max = 0;  ///< of tail_per_mille of the messages
+  std::uint64_t tail_per_mille = 0, loss_per_mille = 0, duplicate_per_mille = 0;
+  // disk
+  sim_time disk_min = 50 * microsecond, disk_max = 1 * millisecond;
+  // clocks: ± parts per million of the steady one; the wall clock may be off and jump
+  std::int64_t skew_ppm = 1000, wall_off_ms = 0;
+
+  // faults: mean time between them, 0 for never
+  sim_time partitions_of_network = 0, one_way_cuts = 0, leader_cuts = 0, crashes = 0, power_losses = 0, pauses = 0,
+           slow_disks = 0, failing_syncs = 0, full_disks = 0, bit_flips = 0, wipes = 0, clock_jumps = 0, take_overs = 0,
+           drains = 0;
+  sim_time restart_max = 500 * millisecond, fault_duration_max = 1 * second;
+
+  // producers and readers
+  std::size_t producers = 3;
+  sim_time think_max = 20 * millisecond;
+  std::uint64_t records_max = 4;
+  std::size_t filler_max = 40;
+  std::size_t burst = 0;  ///< appends without a producer that a leader is given at once now and then: fills queues
+
+  std::uint64_t snapshot_every = 0;  ///< entries of metadata, 0 never
+  consensus::options raft;
+  replication::leader_options leader;
+  replication::replica_options replica;
+  owner_bug planted = owner_bug::none;
+
+  static swarm of(random_source& random);
+  [[nodiscard]] std::string describe() const;
+};
+
+}  // namespace troupe::simulation::log
