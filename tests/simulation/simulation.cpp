@@ -5,8 +5,8 @@ namespace troupe::simulation {
 namespace {
 constexpr std::size_t events_kept = 200'000;
 constexpr sim_time repair_every = 50 * millisecond;
-constexpr sim_time heal_time = 8 * second;    ///< then no new operations
-constexpr sim_time settle_time = 4 * second;  ///< then everything has ended and agrees
+constexpr sim_time heal_time = 4 * second;    ///< then no new operations
+constexpr sim_time settle_time = 3 * second;  ///< then everything has ended and agrees
 }  // namespace
 
 simulation::simulation(std::uint64_t seed, planted bug, bool trace)

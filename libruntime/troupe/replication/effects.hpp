@@ -37,8 +37,9 @@ struct create_file {
   open_request how;
 };
 /// Writes whole batches at `at.bytes` of the batches region (storage::open_segment::append); `write_failed` when it
-/// can't, nothing when it can.
+/// can't; when it can, `written`, if there is a number (policy `seal` acknowledges what is written).
 struct write_batches {
+  disk_number number;
   segment_id segment;
   extent at;
   extent size;

@@ -141,6 +141,7 @@ class log_leader {
   void begin_seal(moment now, extent length);
   void ask_seals(moment now);
   void evaluate_seal(moment now, const metadata::state& s);
+  void retry_from_fence(moment now, const metadata::state& s);
   void transact(moment now, const metadata::state& s);
   void after_transaction(moment now, const metadata::state& s, const metadata::response& made);
   void begin_open(moment now, const metadata::state& s);

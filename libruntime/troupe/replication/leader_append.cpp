@@ -164,7 +164,7 @@ void log_leader::send_groups(moment now, follower& f, bool again) {
   if (again) f.sent = f.written;
   for (const auto& g : window_) {
     if (g.at.bytes < f.sent.bytes && g.end().bytes <= f.sent.bytes) continue;
-    if (f.sent == f.durable) f.progress_at = now.now;
+    if (!again && f.sent == f.durable) f.progress_at = now.now;  // from here on there is something to wait for
     f.sent = g.end();
     f.sent_at = now.now;
     send(f.who, segment_, append_request{g.at, g.size, floor_, record_offset{acked_.records}, g.batches});

@@ -181,8 +181,9 @@ void log_leader::evaluate_seal(moment now, const metadata::state& s) {
     for (const auto& f : followers_)
       if (sealed_->holders.empty() && s.is_current(f.who)) sealed_->holders.push_back(f.who);
     if (sealed_->holders.empty()) {
+      // All were started again since: asked as they run now, they can answer.
       sealed_.reset();
-      return;  // until one of the replicas is back, or declared gone
+      return retry_from_fence(now, s);
     }
     if (fenced_path_) table_known_ = false;
     if (!fenced_path_) table_ = table_at_open_;
@@ -197,14 +198,7 @@ void log_leader::evaluate_seal(moment now, const metadata::state& s) {
   std::erase_if(seals_, [&](const auto& seal) { return !s.is_current(seal.second.first); });
   if (seals_.empty()) {
     if (possible) return;
-    if (fenced_path_) {
-      begin_fence(now, s);
-      ask_again_ = now.now + options_.retry_interval;
-      return;
-    }
-    // Every replica failed at once: as any other leader would, from the beginning.
-    phase_ = phase::taking;
-    return propose(metadata::take_over{options_.where.dataset, options_.where.partition, epoch_, options_.self, false});
+    return retry_from_fence(now, s);
   }
   if (!all) {
     if (!grace_until_) grace_until_ = now.now + options_.grace;
@@ -243,6 +237,17 @@ void log_leader::evaluate_seal(moment now, const metadata::state& s) {
     table_known_ = true;
   }
   load_table(now, s);
+}
+
+/// Every replica failed: from the beginning, as any other leader would.
+void log_leader::retry_from_fence(moment now, const metadata::state& s) {
+  if (fenced_path_) {
+    begin_fence(now, s);
+    ask_again_ = now.now + options_.retry_interval;
+    return;
+  }
+  phase_ = phase::taking;
+  propose(metadata::take_over{options_.where.dataset, options_.where.partition, epoch_, options_.self, false});
 }
 
 // ---- producers ----

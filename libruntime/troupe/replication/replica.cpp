@@ -170,11 +170,27 @@ void replica::take_batches(moment now, copy& c, const message& m, const append_r
   }
   if (!from) return tell_progress(now, c, at.bytes <= c.written.bytes ? refusal::none : refusal::damaged);
   const extent size{taken.records - c.written.records, taken.bytes - c.written.bytes};
-  effects_.push_back(write_batches{m.segment, c.written, size, r.batches.part(*from, r.batches.size() - *from)});
+  disk_number number{};
+  if (c.sync == sync_policy::seal) {
+    number = next_order(m.segment);
+    c.writing.emplace(number, taken);
+  }
+  effects_.push_back(
+      write_batches{number, m.segment, c.written, size, r.batches.part(*from, r.batches.size() - *from)});
   c.written = taken;
   c.last_append_unix_ms = last;
-  if (c.sync == sync_policy::seal || planted(planted_bug::ack_before_fsync)) tell_progress(now, c, refusal::none);
+  if (planted(planted_bug::ack_before_fsync)) tell_progress(now, c, refusal::none);
   begin_sync(m.segment, c);
+}
+
+void replica::written(moment now, disk_number number) {
+  auto* c = finish_order(number);
+  if (c == nullptr) return;
+  const auto at = c->writing.find(number);
+  if (at == c->writing.end()) return;
+  c->confirmed = std::max(c->confirmed, at->second);
+  c->writing.erase(at);
+  tell_progress(now, *c, c->state == phase::closed ? c->why : refusal::none);
 }
 
 void replica::begin_sync(segment_id id, copy& c) {
@@ -192,6 +208,7 @@ void replica::synced(moment now, disk_number number) {
   if (c == nullptr || c->sync_order != number) return;
   c->sync_order = {};
   c->durable = c->syncing;
+  c->confirmed = std::max(c->confirmed, c->durable);
   tell_progress(now, *c, c->state == phase::closed ? c->why : refusal::none);
   begin_sync(id, *c);
 }
@@ -201,7 +218,8 @@ void replica::write_failed(moment now, segment_id segment, const error& why) {
   if (at == copies_.end()) return;
   auto& c = at->second;
   // What stands behind the durable part is not known any more; a fence will look.
-  c.written = c.durable;
+  c.written = c.sync == sync_policy::seal ? c.confirmed : c.durable;
+  c.writing.clear();
   c.sync_order = {};  // the sync that follows the failed write covers it no more than it covers a hole
   close(c, refusal::disk_full);
   effects_.push_back(report{"segment " + to_string(segment) + " takes no more appends here: " + why.message()});
@@ -211,7 +229,8 @@ void replica::write_failed(moment now, segment_id segment, const error& why) {
 void replica::tell_progress(moment now, copy& c, refusal why) {
   if (!c.last_append) return;
   auto durable = planted(planted_bug::ack_before_fsync) ? c.written : c.durable;
-  answer(*c.last_append, append_response{why, c.written, durable, c.visible, now.unix_ms});
+  const auto has = c.sync == sync_policy::seal ? std::max(c.confirmed, durable) : c.written;
+  answer(*c.last_append, append_response{why, has, durable, c.visible, now.unix_ms});
 }
 
 void replica::on(moment now, const message& m, const read_request& r) {

@@ -28,6 +28,7 @@ class replica {
   /// A message that is not for this start of this member is ignored and counted.
   void receive(moment now, const message& m);
   void created(moment now, disk_number number, const result<void>& how);
+  void written(moment now, disk_number number);
   /// The segment is closed: a full disk, or one that gives errors.
   void write_failed(moment now, segment_id segment, const error& why);
   void synced(moment now, disk_number number);
@@ -75,7 +76,9 @@ class replica {
     phase state = phase::closed;
     refusal why = refusal::closed;  ///< once it is closed
     sync_policy sync = sync_policy::batch;
-    extent written, durable;
+    extent written, durable;  ///< written: ordered to be
+    extent confirmed;         ///< the disk has said that it is written (policy `seal`)
+    std::map<disk_number, extent> writing;
     extent syncing;          ///< what the sync under way covers
     disk_number sync_order;  ///< 0: none under way
     record_offset floor, visible;

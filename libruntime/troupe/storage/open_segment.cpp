@@ -40,6 +40,10 @@ result<void> walk(const file& f, segment_id id, std::uint64_t from, std::uint64_
 result<open_segment::outcome> sum_up(const file& f, segment_id id, std::uint64_t records, std::uint64_t file_bytes,
                                      format::segment_builder& builder) {
   open_segment::outcome out;
+  TROUPE_TRY(const bytes raw_header, f.read(format::segment_header_bytes, 0));
+  TROUPE_TRY(const auto head, format::decode_segment_header(raw_header));
+  if (head.segment != id)
+    return error{errc::corrupted, f.path() + ": the file says that it is segment " + to_string(head.segment)};
   TROUPE_TRY_VOID(walk(f, id, 0, file_bytes, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
     if (header.first_offset != builder.next_offset())
       return error{errc::corrupted, f.path() + ": a batch begins with record " + to_string(header.first_offset) +
@@ -158,10 +162,6 @@ result<open_segment::outcome> seal_closed(file_operations& operations, const std
   if (size < format::segment_header_bytes + file_bytes)
     return error{errc::corrupted, f.path() + " is shorter than the " + std::to_string(file_bytes) +
                                       " bytes at which it should be sealed"};
-  TROUPE_TRY(const bytes raw_header, f.read(format::segment_header_bytes, 0));
-  TROUPE_TRY(const auto header, format::decode_segment_header(raw_header));
-  if (header.segment != id)
-    return error{errc::corrupted, f.path() + ": the file says that it is segment " + to_string(header.segment)};
   format::segment_builder builder(id);
   TROUPE_TRY(auto out, sum_up(f, id, records, file_bytes, builder));
   const auto footer = builder.footer();

@@ -48,6 +48,17 @@ void checker::says_durable(const segment_files& disk, segment_id id, const repli
   }
 }
 
+void checker::answers_fence(const segment_files& disk, segment_id id, const member_id& from,
+                            const replication::fence_response& r, const std::string& who) {
+  if (r.why != replication::refusal::none) return;
+  const auto kept = disk.promises.find(id);
+  if (kept == disk.promises.end() || kept->second < r.promised)
+    fail(who + " promises epoch " + to_string(r.promised) + " for segment " + to_string(id) +
+         ", and a start would forget it");
+  auto& floor = floors_[id][from];
+  floor = std::max(floor, r.floor);
+}
+
 void checker::visible(segment_id id, record_offset mark, sim_time) {
   auto& known = visible_[id];
   known = std::max(known, mark);
@@ -62,6 +73,10 @@ void checker::applied(const metadata::command& what, const result<metadata::resp
       ++segments_sealed_;
       const auto mark = visible_.find(c->seal->id);
       const auto* d = after.find_dataset(c->dataset);
+      for (const auto& [member, floor] : floors_[c->seal->id])
+        if (c->seal->records < floor.value && after.find_member(member) != nullptr && !failure_)
+          failure_ = "segment " + to_string(c->seal->id) + " was sealed at " + std::to_string(c->seal->records) +
+                     " records, and a copy had told of " + to_string(floor) + " on all disks";
       if (mark != visible_.end() && c->seal->records < mark->second.value) {
         if (forgiven_.contains(c->seal->id)) {
           const auto& p = d->partitions[c->partition.value];

@@ -25,12 +25,18 @@ class checker {
  public:
   [[nodiscard]] const std::optional<std::string>& failure() const noexcept { return failure_; }
   void fail(std::string why) {
-    if (!failure_) failure_ = std::move(why);
+    if (!failure_ && !tolerant_) failure_ = std::move(why);
   }
+  /// Every copy may be destroyed in this run: records are lost, appends hang. What a copy has told of is still not
+  /// sealed away in silence.
+  void tolerate_losses() { tolerant_ = true; }
 
   /// A replica says that so much is on its disk.
   void says_durable(const segment_files& disk, segment_id id, const replication::extent& durable,
                     const std::string& who);
+  /// A replica answers a fence: its promise has to be on its disk, and its mark is not to be sealed below.
+  void answers_fence(const segment_files& disk, segment_id id, const member_id& from,
+                     const replication::fence_response& r, const std::string& who);
   /// A mark that readers may go by.
   void visible(segment_id id, record_offset mark, sim_time now);
   /// The first application of an entry anywhere: epochs grow, no segment is sealed below a mark.
@@ -64,10 +70,12 @@ class checker {
   void verify_partition(const replication::partition_key& where, const metadata::partition& p,
                         const std::map<member_id, const segment_files*>& disks);
 
+  bool tolerant_ = false;
   std::optional<std::string> failure_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, acknowledgement> acknowledged_;
   std::map<replication::partition_key, std::unordered_map<std::uint64_t, record_name>> reads_;
   std::unordered_map<segment_id, record_offset> visible_;
+  std::unordered_map<segment_id, std::map<member_id, record_offset>> floors_;  ///< told to fences
   std::map<replication::partition_key, epoch> epochs_;
   std::unordered_map<segment_id, bool> forgiven_;
   std::map<replication::partition_key, std::vector<std::pair<std::uint64_t, std::uint64_t>>>

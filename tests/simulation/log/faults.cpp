@@ -144,6 +144,7 @@ bool world::is_intact(segment_id id, member_id holder, const metadata::state&) c
 /// R - 1 copies may be destroyed: one that is intact has to be left, and nobody may be about to choose another set.
 bool world::may_destroy(const member& m, segment_id id) const {
   const auto* s = truth();
+  if (swarm_.beyond_budget) return s != nullptr && s->find_open(id) != nullptr;
   if (s == nullptr || s->applied() < applied_first_) return false;  // whoever knows more is down
   if (const auto* g = s->find_segment(id)) {
     std::size_t others = 0;
@@ -176,7 +177,28 @@ bool world::may_destroy(const member& m, segment_id id) const {
   return others != 0 && leading == 1;
 }
 
+/// The end of an open segment goes bad, and its member starts again.
+void world::flip_tail() {
+  const auto* s = truth();
+  if (s == nullptr) return;
+  for (const auto& [id, d] : s->datasets())
+    for (const auto& p : d.partitions) {
+      if (!p.log.open || random_.coin()) continue;
+      const auto& r = p.log.open->replicas[random_.below(p.log.open->replicas.size())];
+      auto* m = member_of(r.member);
+      auto* f = m == nullptr ? nullptr : m->files->find(p.log.open->id);
+      if (f == nullptr || f->synced < format::segment_header_bytes + 400 || !may_destroy(*m, p.log.open->id)) continue;
+      f->flip(f->synced - 1 - random_.below(swarm_.beyond_budget ? 300 : 50),
+              static_cast<char>(1U << random_.below(8)));
+      ++out_.flips;
+      trace([&] { return "the end of segment " + to_string(p.log.open->id) + " goes bad on " + name(*m); });
+      if (random_.coin()) crash_for_a_while(*m, true);
+      return;
+    }
+}
+
 void world::flip_bit() {
+  if (random_.per_mille(swarm_.tail_flips_per_mille)) return flip_tail();
   auto& m = any();
   if (m.files->all().empty()) return;
   const auto at = std::next(m.files->all().begin(), static_cast<std::ptrdiff_t>(random_.below(m.files->all().size())));

@@ -77,6 +77,7 @@ inspection segment_files::inspect(segment_id id, record_offset floor) const {
 result<seal_outcome> segment_files::seal(segment_id id, const extent& length, bool verify) {
   auto* f = find(id);
   if (f == nullptr) return error{errc::not_found, "no such file"};
+  if (verify) TROUPE_TRY_VOID(format::decode_segment_header(f->content));
   bool was_sealed = false;
   const auto flips = f->flips;
   if (!verify)

@@ -60,6 +60,8 @@ void world::perform_replica(member& m, replica_effect& e) {
     void operator()(effects::send& what) const {
       if (const auto* r = std::get_if<append_response>(&what.what.body); r != nullptr && r->durable.bytes != 0)
         w.check_.says_durable(*m.files, what.what.segment, r->durable, w.name(m));
+      if (const auto* r = std::get_if<fence_response>(&what.what.body))
+        w.check_.answers_fence(*m.files, what.what.segment, m.id, *r, w.name(m));
       w.send_log(m, what.what);
     }
     void operator()(const effects::set_timer& what) const {
@@ -90,6 +92,7 @@ void world::perform_replica(member& m, replica_effect& e) {
       }
       if (!m.files->append(what.segment, what.at.bytes, what.batches.view()))
         w.check_.fail(w.name(m) + " writes behind the end of segment " + to_string(what.segment));
+      if (what.number.value != 0) m.replica->written(w.moment_of(m), what.number);
     }
     void operator()(const effects::sync_file& what) const {
       const auto size = m.files->size(what.segment);

@@ -78,7 +78,48 @@ swarm swarm::of(random_source& random) {
     l.queue_bytes_max = 2000 + random.below(10'000);
   }
   l.clock_skew_ms_max = 500;
+  s.tail_flips_per_mille = random.coin() ? 0 : 300;
+  const auto kind = random.below(10);
+  if (kind < 2) s.make_a_storm_of_take_overs(random);
+  if (kind == 2) s.make_ends_rot(random);
   return s;
+}
+
+/// Leaders that come and go while those before them go on: fencing alone has to do, among messages that come late.
+void swarm::make_a_storm_of_take_overs(random_source& random) {
+  if (members < 3) members = 3;
+  copies = 2;
+  min_copies = 1;
+  sync = metadata::sync_policy::batch;
+  take_overs = random.between(15, 90) * millisecond;
+  delay_max = random.between(2, 20) * millisecond;
+  tail_per_mille = 30 + random.below(150);
+  tail_delay_max = random.between(30, 300) * millisecond;
+  duplicate_per_mille = random.below(100);
+  think_max = random.between(2, 8) * millisecond;
+  producers = 3 + random.below(3);
+  disk_max = random.between(200, 3000) * microsecond;
+  pauses = random.coin() ? 0 : random.between(100, 600) * millisecond;
+  crashes = wipes = power_losses = failing_syncs = full_disks = drains = 0;
+  leader.grace = std::chrono::milliseconds(random.between(2, 30));
+  leader.replica_silence_max = std::chrono::milliseconds(300);
+}
+
+/// The last that was acknowledged goes bad on one copy, whose member then starts again: it does not know what it had.
+void swarm::make_ends_rot(random_source& random) {
+  if (members < 3) members = 3;
+  copies = 2;
+  min_copies = 1;
+  sync = metadata::sync_policy::batch;
+  bit_flips = random.between(30, 150) * millisecond;
+  tail_flips_per_mille = 1000;
+  crashes = random.between(100, 500) * millisecond;
+  pauses = random.between(100, 400) * millisecond;
+  leader_cuts = random.between(100, 500) * millisecond;
+  wipes = power_losses = failing_syncs = full_disks = drains = 0;
+  restart_max = random.between(5, 60) * millisecond;
+  leader.grace = std::chrono::milliseconds(random.between(5, 60));
+  beyond_budget = random.per_mille(300);
 }
 
 std::string swarm::describe() const {

@@ -37,6 +37,8 @@ struct swarm {
   sim_time partitions_of_network = 0, one_way_cuts = 0, leader_cuts = 0, crashes = 0, power_losses = 0, pauses = 0,
            slow_disks = 0, failing_syncs = 0, full_disks = 0, bit_flips = 0, wipes = 0, clock_jumps = 0, take_overs = 0,
            drains = 0;
+  bool beyond_budget = false;              ///< bits flip in every copy of open segments
+  std::uint64_t tail_flips_per_mille = 0;  ///< of the bit flips: in the end of an open segment, and its member crashes
   sim_time restart_max = 500 * millisecond, fault_duration_max = 1 * second;
 
   // producers and readers
@@ -54,6 +56,10 @@ struct swarm {
 
   static swarm of(random_source& random);
   [[nodiscard]] std::string describe() const;
+
+ private:
+  void make_a_storm_of_take_overs(random_source& random);
+  void make_ends_rot(random_source& random);
 };
 
 }  // namespace troupe::simulation::log

@@ -12,6 +12,7 @@ world::world(std::uint64_t seed, planted bug, bool trace)
     : random_(seed * 2654435761u + 7), tracing_(trace), bug_(bug) {
   swarm_ = swarm::of(random_);
   cluster_.value.octets[0] = 1;
+  if (swarm_.beyond_budget) check_.tolerate_losses();
   cut_.assign(swarm_.members, std::vector<bool>(swarm_.members, false));
   const auto voters = consensus::voters_wanted(swarm_.members);
   for (std::size_t i = 0; i < swarm_.members; ++i) {

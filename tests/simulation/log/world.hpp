@@ -176,6 +176,7 @@ class world {
   void fail_sync();
   void fill_disk();
   void flip_bit();
+  void flip_tail();
   void wipe_one();
   void jump_clock();
   void force_take_over();

@@ -225,6 +225,7 @@ struct log_cluster {
       if (disk_is_full(number))
         return n.replica->write_failed(time(), w->segment, error{errc::resource_exhausted, "no space left"});
       REQUIRE(n.files->append(w->segment, w->at.bytes, w->batches.view()));
+      if (w->number.value != 0) n.replica->written(time(), w->number);
     }
     if (auto* s = std::get_if<effects::sync_file>(&e)) {
       const auto size = n.files->size(s->segment);
