@@ -44,14 +44,20 @@ struct cluster_actors::impl {
         [&](const auto& c) {
           using type = std::decay_t<decltype(c)>;
           if constexpr (std::is_same_v<type, metadata::register_member> ||
-                        std::is_same_v<type, metadata::set_member_state>)
+                        std::is_same_v<type, metadata::set_member_state> ||
+                        std::is_same_v<type, metadata::remove_member>)
             change.members = true;
           else if constexpr (std::is_same_v<type, metadata::create_job>)
             change.job = answer->job;
           else if constexpr (requires { c.job; })
             change.job = c.job;
-          else if constexpr (std::is_same_v<type, metadata::report_damage>)
+          else if constexpr (std::is_same_v<type, metadata::report_damage> ||
+                             std::is_same_v<type, metadata::add_holder> ||
+                             std::is_same_v<type, metadata::remove_holder>)
             change.segment = c.segment;
+          else if constexpr (std::is_same_v<type, metadata::seal_and_open>) {
+            if (c.seal) change.segment = c.seal->id;
+          }
         },
         what);
     if (change.members || change.job.value != 0 || change.segment.value != 0) caf::anon_send(root, change);

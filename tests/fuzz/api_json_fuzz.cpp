@@ -61,7 +61,8 @@ void check_any_text(bytes_view said) {
 }
 
 using all_shapes = shapes<job_request, problem, job, node, cluster, dataset, dataset_summary, dataset_record,
-                          module_info, actor, event, job_log_line, list<job>, list<node>>;
+                          module_info, actor, event, job_log_line, list<job>, list<node>, dataset_options,
+                          dataset_changes, append_problem, verification, drain_progress>;
 
 }  // namespace
 
