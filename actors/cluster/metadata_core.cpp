@@ -115,9 +115,6 @@ void metadata_core::submit_all() {
   for (const auto id : ids)
     if (const auto known = numbers_.find(id); known != numbers_.end())
       role_->submit(id, requests_.at(known->second).envelope);
-  std::vector<std::uint64_t> numbers;
-  for (const auto& [number, b] : barriers_) numbers.push_back(number);
-  for (const auto number : numbers) role_->ask_barrier(number);
 }
 
 void metadata_core::barrier(std::chrono::milliseconds deadline, std::function<void(result<void>)> then) {
@@ -213,7 +210,16 @@ void metadata_core::apply(log_index index, const metadata::envelope& what) {
   applied_gauge_.set(static_cast<std::int64_t>(index.value));
   if (!repeated) notify(index, what.command, answer);
   settle(what.id, answer);
-  if (!repeated) role_->applied(index, what.command, answer);
+  role_->applied(index, what, answer, repeated);
+}
+
+void metadata_core::skip(log_index index) {
+  {
+    const std::unique_lock lock(mutex_);
+    (void)state.apply(index, {});  // an envelope without id and with a noop changes nothing else
+  }
+  applied = index.value;
+  applied_gauge_.set(static_cast<std::int64_t>(index.value));
 }
 
 void metadata_core::install(metadata::state fresh) {
@@ -252,10 +258,11 @@ void metadata_core::fence(std::string reason) {
 error metadata_core::no_answer() const {
   const auto [id, address] = leader();
   if (connected)
-    return {errc::unavailable, "no answer in time from the metadata's holder at " + address +
+    return {errc::unavailable, "no answer in time from the metadata's leader at " + address +
                                    "; whether the command was done is not known: repeat it with the same id"};
-  return {errc::unavailable, address.empty() ? std::string("no holder of the metadata could be reached in time")
-                                             : "the metadata's holder at " + address + " could not be reached in time"};
+  return {errc::unavailable, address.empty()
+                                 ? std::string("no node led the metadata in time (a majority of its voters is needed)")
+                                 : "the metadata's leader at " + address + " could not be reached in time"};
 }
 
 void metadata_core::expire(steady_time now) {

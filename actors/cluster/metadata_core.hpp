@@ -19,7 +19,7 @@ namespace troupe::actors {
 
 using steady_time = std::chrono::steady_clock::time_point;
 
-/// What a holder and a follower do differently. Called on the metadata thread.
+/// This node's part in the metadata's consensus, as the core sees it. Called on the metadata thread.
 class metadata_role {
  public:
   virtual ~metadata_role() = default;
@@ -31,13 +31,14 @@ class metadata_role {
   /// A connection of protocol raft came in.
   virtual void accept(transport::connection stream) = 0;
   virtual void tick(steady_time now) = 0;
-  /// After each applied command that had an effect or was refused.
-  virtual void applied(log_index index, const metadata::command& what, const result<metadata::response>& answer) = 0;
+  /// After each applied command, also one that was refused; `repeated` had its effect before.
+  virtual void applied(log_index index, const metadata::envelope& what, const result<metadata::response>& answer,
+                       bool repeated) = 0;
   /// Closes everything; coroutines end soon after.
   virtual void stop() = 0;
 };
 
-/// What both roles share: the state, requests under way with their deadlines, observers, the fence. Owned by
+/// What stands above consensus: the state, requests under way with their deadlines, observers, the fence. Owned by
 /// metadata_node; runs on the metadata thread, save where it says so.
 class metadata_core {
  public:
@@ -62,11 +63,15 @@ class metadata_core {
   // Metadata thread
   void start(std::shared_ptr<metadata_role> role);
   void apply(log_index index, const metadata::envelope& what);
+  /// An entry of consensus itself, which is no command: only its index counts.
+  void skip(log_index index);
   /// Puts a whole state in the place of the present one.
   void install(metadata::state fresh);
   void settle(request_id id, const result<metadata::response>& answer);
   void settle_barrier(std::uint64_t number, const result<void>& answer);
-  /// Hands everything that is under way to the role again: there is a new connection.
+  [[nodiscard]] bool barrier_waits(std::uint64_t number) const { return barriers_.contains(number); }
+  [[nodiscard]] bool has_requests() const noexcept { return !requests_.empty(); }
+  /// Hands everything that is under way to the role again: somebody else leads.
   void submit_all();
   /// This incarnation is no member any more. Once.
   void fence(std::string reason);

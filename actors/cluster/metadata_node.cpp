@@ -1,6 +1,5 @@
 #include <actors/cluster/metadata_core.hpp>
-#include <actors/cluster/metadata_follower.hpp>
-#include <actors/cluster/metadata_holder.hpp>
+#include <actors/cluster/metadata_member.hpp>
 #include <actors/cluster/metadata_node.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -25,13 +24,9 @@ result<std::unique_ptr<metadata_node>> metadata_node::open(metadata_options opti
   if (options.self.member.is_nil() || options.self.incarnation.value == 0)
     return error{errc::invalid_argument, "a node needs a member id and an incarnation above 0"};
   if (options.bootstrap && options.self.cluster.is_nil())
-    return error{errc::invalid_argument, "the node that holds the metadata needs a cluster id"};
+    return error{errc::invalid_argument, "a node that begins a cluster needs a cluster id"};
   std::unique_ptr<metadata_node> node(new metadata_node(std::move(options), log, metrics));
-  if (node->core_->options.bootstrap) {
-    TROUPE_TRY(node->holder_, metadata_holder::open(*node->core_));
-  } else {
-    node->follower_ = std::make_shared<metadata_follower>(*node->core_);
-  }
+  TROUPE_TRY(node->member_, metadata_member::open(*node->core_));
   return node;
 }
 
@@ -40,11 +35,7 @@ metadata_node::~metadata_node() { stop(); }
 void metadata_node::start(std::function<void(result<joined>)> then) {
   if (started_.exchange(true) || stopped_)
     return then(error{errc::failed_precondition, "the metadata service was started already"});
-  std::shared_ptr<metadata_role> role;
-  if (holder_)
-    role = holder_;
-  else
-    role = follower_;
+  const std::shared_ptr<metadata_role> role = member_;
   {
     const std::lock_guard lock(door_->mutex);
     door_->io = io_.get();
@@ -54,8 +45,7 @@ void metadata_node::start(std::function<void(result<joined>)> then) {
     core_->start(role);
     core_->register_self([this, then = std::move(then)](result<std::string> name) {
       if (!name) return then(name.error());
-      const auto cluster = follower_ ? follower_->cluster() : core_->options.self.cluster;
-      then(joined{cluster, std::move(*name), core_->leader().first});
+      then(joined{member_->cluster(), std::move(*name), core_->leader().first});
     });
   });
   thread_ = std::thread([this] {
@@ -76,10 +66,9 @@ void metadata_node::stop() {
   if (thread_.joinable())
     thread_.join();
   else
-    io_->run();  // never started
-  if (holder_) holder_->close();
-  holder_.reset();
-  follower_.reset();
+    io_->run();                   // never started
+  if (member_) member_->close();  // it may not have been opened
+  member_.reset();
   core_->drop_role();
   io_.reset();  // ends the coroutines, which hold the last references to sessions and roles
 }
@@ -108,9 +97,11 @@ std::function<void()> metadata_node::observe(observer f) { return core_->observe
 
 member_id metadata_node::leader() const { return core_->leader().first; }
 
+std::vector<member_id> metadata_node::voters() const { return member_->voters(); }
+
 metadata_status metadata_node::status() const {
   metadata_status s;
-  s.holder = core_->options.bootstrap;
+  s.leads = member_->leads();
   s.connected = core_->connected;
   s.lease_holds = std::chrono::steady_clock::now().time_since_epoch().count() < core_->lease_until_ns;
   s.applied = log_index{core_->applied};

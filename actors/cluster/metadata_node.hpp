@@ -14,38 +14,35 @@
 namespace troupe::actors {
 
 class metadata_core;
-class metadata_holder;
-class metadata_follower;
+class metadata_member;
 
 /// What a node knows once it is a member.
 struct joined {
   cluster_id cluster;
   std::string name;  ///< as asked for, or as the cluster gave it: to be saved in the node's identity
-  member_id holder;
+  member_id leader;
 };
 
 struct metadata_status {
-  bool holder = false;       ///< this node holds the log
-  bool connected = false;    ///< to the holder; always, when it is this node
-  bool lease_holds = false;  ///< the holder has confirmed this incarnation within the lease
+  bool leads = false;        ///< this node leads the metadata
+  bool connected = false;    ///< to the leader; always, when it is this node
+  bool lease_holds = false;  ///< the leader has confirmed this incarnation within the lease
   log_index applied;         ///< here
   member_id leader;
   std::string leader_address;
 };
 
-/// A node's part in the replicated metadata: it holds the log, or it follows the holder. Owned by the daemon. Has a
-/// thread of its own for the protocol, heartbeats and apply, and where it holds the log a second one for the disk. All
-/// methods may be called from any thread.
+/// A node's part in the replicated metadata. Owned by the daemon. Has a thread of its own for consensus, its
+/// connections, heartbeats and apply, and a second one for the disk. All methods may be called from any thread.
 ///
-/// Holder:    proposals ──► group ──► metadata_log (one fdatasync) ──► apply ──► followers
-/// Follower:  dials the holder (seeds, then whoever it is told of), gets a snapshot or entries, heartbeats every 100
-/// ms, forwards proposals.
+///   propose ──► the leader ──► logs of a majority of the voters (one fdatasync a group) ──► apply on every member
 ///
-/// doc/formats/metadata_protocol.md has the frames.
+/// Every member keeps the log; who votes is decided by the leader (1, 3 or 5 of them). doc/formats/metadata_protocol.md
+/// has the frames.
 class metadata_node final : public metadata::service {
  public:
   /// Reads the log where there is one. Errors are those of storage::metadata_log::open, and `corrupted` when its
-  /// content does not decode.
+  /// content does not decode, or when a log that this member has kept is gone.
   static result<std::unique_ptr<metadata_node>> open(metadata_options options, telemetry::logger& log,
                                                      telemetry::metrics& metrics);
   ~metadata_node() override;
@@ -54,7 +51,7 @@ class metadata_node final : public metadata::service {
 
   /// Starts the threads, joins the cluster and registers this incarnation. `then` comes once, on the metadata thread:
   /// joined, or the reason why this node cannot be a member (a copied directory, a name that is taken), or `cancelled`
-  /// when stop() came first. While no holder is reachable it goes on trying.
+  /// when stop() came first. While no leader is reachable it goes on trying.
   void start(std::function<void(result<joined>)> then);
 
   /// Ends the threads. Requests that are under way answer `cancelled`. Does not say goodbye: propose `left` before.
@@ -70,6 +67,7 @@ class metadata_node final : public metadata::service {
   void barrier(std::uint32_t deadline_ms, std::function<void(result<void>)> then) override;
   std::function<void()> observe(observer f) override;
   [[nodiscard]] member_id leader() const override;
+  [[nodiscard]] std::vector<member_id> voters() const override;
   [[nodiscard]] metadata_status status() const;
 
  private:
@@ -79,8 +77,7 @@ class metadata_node final : public metadata::service {
 
   std::unique_ptr<boost::asio::io_context> io_;
   std::shared_ptr<metadata_core> core_;
-  std::shared_ptr<metadata_holder> holder_;  ///< one of the two
-  std::shared_ptr<metadata_follower> follower_;
+  std::shared_ptr<metadata_member> member_;
   std::shared_ptr<door> door_;  ///< what acceptors hold on to
   std::thread thread_;
   std::atomic<bool> started_{false};

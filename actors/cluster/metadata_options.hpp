@@ -25,29 +25,35 @@ struct metadata_limits {
   std::chrono::milliseconds redial_max{500};  ///< below the lease, so that a returning holder finds its members in time
   std::chrono::milliseconds write_time_max{5000};  ///< for a peer to take up a frame
 
+  std::chrono::milliseconds raft_heartbeat{40};     ///< of consensus, well below the election timeout
+  std::chrono::milliseconds election_timeout{150};  ///< a voter campaigns after 1 to 2 times this much silence
+  std::chrono::milliseconds disk_stall_max{300};    ///< a leader whose disk takes longer gives way
+  std::chrono::milliseconds campaign_step{40};  ///< between voters that know that the leader's process is gone: they
+                                                ///< campaign one after the other
+  std::chrono::milliseconds gone_after{std::chrono::minutes(10)};  ///< away for so long: another member gets its vote
+
   std::size_t requests_max = 20'000;         ///< under way on one node; then `resource_exhausted`
   std::size_t request_bytes_max = 64 << 20;  ///< of them together
   std::size_t command_bytes_max = 1 << 20;   ///< of one: it travels in one frame
-  std::size_t group_entries_max = 4'096;     ///< that share a sync
-  std::size_t group_bytes_max = 4 << 20;
-  std::size_t recent_entries_max =
-      16'384;  ///< kept in memory for followers that reconnect; who lags more gets a snapshot
-  std::size_t recent_bytes_max = 32 << 20;
-  std::uint64_t snapshot_entries = 50'000;  ///< a restart replays no more
+  std::uint64_t snapshot_entries = 50'000;   ///< a restart replays no more
   std::uint64_t snapshot_log_bytes = 32 << 20;
-  std::size_t snapshot_bytes_max = std::size_t{1} << 30;  ///< what a follower takes in
-  std::size_t followers_max = limits::members_max;
+  std::size_t entries_kept = 1024;  ///< behind a snapshot, in memory and on disk: who is less late needs no snapshot
 };
 
 struct metadata_options {
-  /// This node's directory has (or begins) the log. True for the node that made the cluster, false for everyone who
-  /// joined it.
+  /// Begins a new cluster with this node as its only voter, when there is no log yet. Without it a node without a log
+  /// joins the cluster of its seeds.
   bool bootstrap = false;
-  std::string log_directory;  ///< raft/; only for bootstrap
+  /// This member has kept a log before (its identity says so): a missing one is a loss, and refused.
+  bool had_log = false;
+  /// The log is on the disk from now on; to be remembered (`had_log`) before it returns. From `open`, or on the
+  /// metadata thread. May be empty.
+  std::function<void()> log_begun;
+  std::string log_directory;  ///< raft/
   transport::identity self;   ///< cluster may be nil for a node that has not joined yet
   metadata::member
       who;  ///< what register_member says; id and incarnation are those of `self`; name empty: the cluster gives one
-  std::vector<std::string> seeds;                     ///< addresses of members, for a follower
+  std::vector<std::string> seeds;                     ///< addresses of members
   std::optional<boost::asio::ip::address> dial_from;  ///< outgoing connections leave from here
   metadata_limits limits;
   storage::file_operations* files = &storage::file_operations::system();  ///< tests hand in a disk that fails

@@ -6,105 +6,75 @@
 #include <troupe/base/error.hpp>
 #include <troupe/base/ids.hpp>
 #include <troupe/metadata/commands.hpp>
-#include <vector>
 
-/// The frames between a follower and the holder of the metadata log; doc/formats/metadata_protocol.md. Payloads are
-/// codec::encode of the structs.
+/// The frames between two members of the metadata service; doc/formats/metadata_protocol.md. Payloads are codec::encode
+/// of the structs, save `propose` (an encoded envelope) and `raft` (consensus::encode_message).
 namespace troupe::actors::wire {
 
-/// On the wire: numbers stay.
+/// On the wire: numbers stay. 3, 5, 6, 10 and 11 belonged to the protocol before consensus and are not used again.
 enum class frame_type : std::uint16_t {
-  hello = 1,            ///< follower: who I am, how far I am
-  welcome = 2,          ///< holder: entries or a snapshot follow
-  redirect = 3,         ///< not the holder, or no room: try there; ends the connection
+  hello = 1,            ///< dialler: who I am, where I listen, how far my log goes
+  welcome = 2,          ///< acceptor: the same of it, and who leads
   fenced = 4,           ///< this incarnation is no member any more; ends the connection
-  snapshot = 5,         ///< a part of one
-  entries = 6,          ///< committed ones, in order
-  propose = 7,          ///< follower: an encoded envelope
+  propose = 7,          ///< to the leader: an encoded envelope
   refused = 8,          ///< that envelope did not get into the log
-  answered = 9,         ///< that envelope was applied long before
-  barrier = 10,         ///< follower: how far must I be for a read that sees all that was committed by now?
-  barrier_at = 11,      ///< that far; comes behind those entries
-  heartbeat = 12,       ///< follower, every 100 ms
+  answered = 9,         ///< that envelope was applied, by the entry at `applied` or before
+  heartbeat = 12,       ///< dialler, every 100 ms
   heartbeat_seen = 13,  ///< its answer
+  raft = 14,            ///< a message of consensus
+  leader = 15,          ///< «I do not lead; this one does»: the answer to a proposal that came to the wrong place
 };
+
+struct leader_hint {
+  member_id id;         ///< nil when it is not known
+  std::string address;  ///< of its gate
+};
+BOOST_DESCRIBE_STRUCT(leader_hint, (), (id, address))
 
 struct hello {
   member_id member;
   troupe::incarnation incarnation;
-  log_index applied;
+  std::string address;
+  troupe::term term;
+  log_index last;  ///< of its log
 };
-BOOST_DESCRIBE_STRUCT(hello, (), (member, incarnation, applied))
+BOOST_DESCRIBE_STRUCT(hello, (), (member, incarnation, address, term, last))
 
 struct welcome {
-  member_id holder;
-  std::string address;
-  log_index committed;
+  hello self;
+  leader_hint leader;
 };
-BOOST_DESCRIBE_STRUCT(welcome, (), (holder, address, committed))
-
-struct redirect {
-  std::string address;  ///< of the holder; empty when it is not known
-  std::string reason;
-};
-BOOST_DESCRIBE_STRUCT(redirect, (), (address, reason))
+BOOST_DESCRIBE_STRUCT(welcome, (), (self, leader))
 
 struct fenced {
   std::string reason;
 };
 BOOST_DESCRIBE_STRUCT(fenced, (), (reason))
 
-struct snapshot_part {
-  log_index index;  ///< of the last entry in it
-  std::uint64_t total_bytes = 0;
-  std::uint64_t position = 0;  ///< of this part
-  bytes data;
-};
-BOOST_DESCRIBE_STRUCT(snapshot_part, (), (index, total_bytes, position, data))
-
-struct entries {
-  log_index first;
-  std::vector<bytes> envelopes;
-};
-BOOST_DESCRIBE_STRUCT(entries, (), (first, envelopes))
-
 struct answer {
   request_id id;
   errc code = errc::none;
   std::string message;
   metadata::response response;
+  log_index applied;  ///< where the answer is known: nobody reports it before this entry is applied
 };
-BOOST_DESCRIBE_STRUCT(answer, (), (id, code, message, response))
-
-struct barrier {
-  std::uint64_t number = 0;
-};
-BOOST_DESCRIBE_STRUCT(barrier, (), (number))
-
-struct barrier_at {
-  std::uint64_t number = 0;
-  log_index index;
-};
-BOOST_DESCRIBE_STRUCT(barrier_at, (), (number, index))
+BOOST_DESCRIBE_STRUCT(answer, (), (id, code, message, response, applied))
 
 struct heartbeat {
-  std::int64_t sent_ns = 0;  ///< the follower's monotonic clock; comes back as it is
+  std::int64_t sent_ns = 0;  ///< the sender's monotonic clock; comes back as it is
 };
 BOOST_DESCRIBE_STRUCT(heartbeat, (), (sent_ns))
 
 struct heartbeat_seen {
   std::int64_t sent_ns = 0;
-  bool lease = false;  ///< this incarnation counts as a member
-  log_index committed;
+  bool lease = false;  ///< said by the leader: this incarnation counts as a member
+  leader_hint leader;
 };
-BOOST_DESCRIBE_STRUCT(heartbeat_seen, (), (sent_ns, lease, committed))
+BOOST_DESCRIBE_STRUCT(heartbeat_seen, (), (sent_ns, lease, leader))
 
-/// Of a part of a snapshot, or of the entries in one frame.
-inline constexpr std::size_t part_bytes_max = 1 << 20;
-
-inline answer make_answer(request_id id, const result<metadata::response>& r) {
-  if (r) return {id, errc::none, {}, *r};
-  return {id, r.error().code(), r.error().message(), {}};
+inline answer make_answer(request_id id, const result<metadata::response>& r, log_index applied) {
+  if (r) return {id, errc::none, {}, *r, applied};
+  return {id, r.error().code(), r.error().message(), {}, applied};
 }
 inline result<metadata::response> result_of(answer a) {
   if (a.code == errc::none) return std::move(a.response);

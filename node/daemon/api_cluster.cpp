@@ -33,10 +33,11 @@ awaitable<void> cluster(api_services& s, http_request&, http_response& response)
   (void)co_await response.send_json(api::to_text(out));
 }
 
-/// Answers with what this node knows when the metadata's holder is away: that is when people look at the nodes.
+/// Answers with what this node knows while nobody leads the metadata: that is when people look at the nodes.
 awaitable<void> nodes(api_services& s, http_request& request, http_response& response) {
   const auto fresh = co_await catch_up(s, 500);
   const auto leader = s.metadata.leader();
+  const auto voters = s.metadata.voters();
   const auto page = make_page<api::node>(request, [&](const std::string& after, auto take) {
     s.metadata.read([&](const metadata::state& state) {
       // node10 comes after node9: by length first, as names usually differ by a number at their end.
@@ -46,10 +47,10 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
       std::map<std::string, const metadata::member*, decltype(order)> by_name(order);
       for (const auto& [id, m] : state.members()) by_name.emplace(m.name, &m);
       for (auto at = after.empty() ? by_name.begin() : by_name.upper_bound(after); at != by_name.end(); ++at) {
-        auto shown = to_api(*at->second, leader);
+        auto shown = to_api(*at->second, leader, voters);
         if (!fresh && at->second->id == leader && shown.state == api::node_state::alive) {
           shown.state = api::node_state::suspect;
-          shown.state_reason = "holds the metadata and does not answer";
+          shown.state_reason = "leads the metadata and does not answer";
         }
         if (!take(at->first, std::move(shown))) break;
       }

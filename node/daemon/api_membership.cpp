@@ -50,6 +50,7 @@ bool runs(const metadata::member& m) {
 awaitable<void> stop_node(api_services& s, http_request& request, http_response& response) {
   const std::string name(request.parameter("name"));
   const auto leader = s.metadata.leader();
+  const auto voters = s.metadata.voters();
   const auto found = s.metadata.read([&](const metadata::state& state) -> std::optional<metadata::member> {
     const auto* m = state.find_member(name);
     if (m == nullptr) return std::nullopt;
@@ -65,7 +66,7 @@ awaitable<void> stop_node(api_services& s, http_request& request, http_response&
     const auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
     if (!asked) co_return (void) co_await response.send_problem(asked.error());
   }
-  (void)co_await response.send_json(api::to_text(to_api(*found, leader)), 202);
+  (void)co_await response.send_json(api::to_text(to_api(*found, leader, voters)), 202);
   if (found->id == s.self) s.stop("asked to stop by the API");
 }
 

@@ -54,7 +54,7 @@ struct api_services {
   log_port* logs = nullptr;               ///< nothing: this node cannot append yet
 };
 
-/// Commits a command; the deadline covers the way to the metadata's holder and back. A fresh request id each: HTTP
+/// Commits a command; the deadline covers the way to the metadata's leader and back. A fresh request id each: HTTP
 /// clients that retry do so with a new request.
 inline boost::asio::awaitable<result<metadata::response>> propose(api_services& s, metadata::command what,
                                                                   std::uint32_t deadline_ms = 10'000) {
@@ -69,8 +69,8 @@ inline boost::asio::awaitable<result<void>> catch_up(api_services& s, std::uint3
                                                    transport::after(std::chrono::milliseconds(deadline_ms + 500)));
 }
 
-/// The same for a request that reads: nothing to do when it says `?consistency=stale`, which works while the metadata's
-/// holder is away.
+/// The same for a request that reads: nothing to do when it says `?consistency=stale`, which works while nobody
+/// leads the metadata.
 inline boost::asio::awaitable<result<void>> catch_up(api_services& s, const transport::http_request& request) {
   const auto wanted = request.query("consistency").value_or("linearizable");
   if (wanted == "stale") co_return ok();

@@ -50,6 +50,8 @@ void apply_setting(configuration& c, const std::string& key, const std::vector<s
     c.task_memory_bytes = size();
   else if (key == "task-time-limit-ms")
     c.task_time_limit_ms = size();
+  else if (key == "gone-after-ms")
+    c.gone_after_ms = size();
   else if (key == "log-file")
     c.log_file = one();
   else if (key == "log-level")
@@ -119,6 +121,10 @@ parsed parse(int argc, char** argv) {
       ->envname("TROUPE_NODE_TASK_MEMORY");
   app.add_option("--task-time-limit-ms", c.task_time_limit_ms, "A task that runs longer is killed (default: no limit)")
       ->envname("TROUPE_NODE_TASK_TIME_LIMIT_MS");
+  app.add_option("--gone-after-ms", c.gone_after_ms,
+                 "A member that is away for so long loses its vote on the metadata to another (default: 600000)")
+      ->check(CLI::PositiveNumber)
+      ->envname("TROUPE_NODE_GONE_AFTER_MS");
   app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")
       ->envname("TROUPE_NODE_LOG_FILE");
   app.add_option("--log-level", c.log_level, "debug, info, warning or error")->envname("TROUPE_NODE_LOG_LEVEL");
@@ -164,6 +170,8 @@ result<void> remember(const configuration& c) {
   if (c.memory_bytes != 0) text += "memory = " + std::to_string(c.memory_bytes) + "\n";
   if (c.task_memory_bytes != 0) text += "task-memory = " + std::to_string(c.task_memory_bytes) + "\n";
   if (c.task_time_limit_ms != 0) text += "task-time-limit-ms = " + std::to_string(c.task_time_limit_ms) + "\n";
+  if (c.gone_after_ms != configuration().gone_after_ms)
+    text += "gone-after-ms = " + std::to_string(c.gone_after_ms) + "\n";
   if (!c.log_file.empty()) text += "log-file = " + quoted(c.log_file) + "\n";
   text += "log-level = " + quoted(c.log_level) + "\n";
   const auto path = c.data + "/node.toml";

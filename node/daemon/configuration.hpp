@@ -13,14 +13,15 @@ struct configuration {
   std::string listen = "127.0.0.1:0";  ///< host:port of the gate; port 0 takes a free one, which is then remembered
   std::string name;                    ///< empty: the cluster chooses node1, node2…
   std::string cluster_name = "troupe";
-  std::string token_file;                ///< «-»: standard input; empty: DIR/token, as left by an earlier start
-  bool bootstrap = false;                ///< the first node of a new cluster
-  std::vector<std::string> join;         ///< addresses of nodes that are there
-  std::uint32_t slots = 0;               ///< tasks at once; 0: one a core
-  std::uint64_t memory_bytes = 0;        ///< of blocks (shared memory); 0: an eighth of the machine's, at most 1 GiB
-  std::uint64_t task_memory_bytes = 0;   ///< a worker's own; 0: 1 GiB
-  std::uint64_t task_time_limit_ms = 0;  ///< 0: none
-  std::string log_file;                  ///< empty: standard error
+  std::string token_file;                 ///< «-»: standard input; empty: DIR/token, as left by an earlier start
+  bool bootstrap = false;                 ///< the first node of a new cluster
+  std::vector<std::string> join;          ///< addresses of nodes that are there
+  std::uint32_t slots = 0;                ///< tasks at once; 0: one a core
+  std::uint64_t memory_bytes = 0;         ///< of blocks (shared memory); 0: an eighth of the machine's, at most 1 GiB
+  std::uint64_t task_memory_bytes = 0;    ///< a worker's own; 0: 1 GiB
+  std::uint64_t task_time_limit_ms = 0;   ///< 0: none
+  std::uint64_t gone_after_ms = 600'000;  ///< a voter that is away for so long loses its vote to another member
+  std::string log_file;                   ///< empty: standard error
   std::string log_level = "info";
 };
 

@@ -44,9 +44,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto leave_time_max = 3s;        ///< for telling the metadata's holder that this node goes
-constexpr auto http_grace = 1s;            ///< for requests that are being answered
-constexpr unsigned stop_seconds_max = 20;  ///< an orderly stop that takes longer is ended by SIGALRM
+constexpr auto leave_time_max = 3s;          ///< for telling the others that this node goes
+constexpr auto leaderless_time_max = 600ms;  ///< of them, while nobody leads: the last ones of a cluster go unheard
+constexpr auto http_grace = 1s;              ///< for requests that are being answered
+constexpr unsigned stop_seconds_max = 20;    ///< an orderly stop that takes longer is ended by SIGALRM
 constexpr std::size_t io_threads = 2;
 constexpr std::size_t blocking_threads = 2;
 constexpr std::uint64_t task_memory_default = 1ULL << 30;
@@ -236,6 +237,14 @@ result<void> daemon::impl::open_gate() {
 result<void> daemon::impl::join() {
   actors::metadata_options options;
   options.bootstrap = config.bootstrap;
+  options.had_log = identity.keeps_log;
+  // From now on a directory without the log is a damaged one. Either this thread calls, or it waits for `joined`.
+  options.log_begun = [this] {
+    if (std::exchange(identity.keeps_log, true)) return;
+    if (const auto saved = directory->save_identity(identity); !saved)
+      log.warning("node", "remembering that this node keeps the metadata log: " + saved.error().message());
+  };
+  options.limits.gone_after = std::chrono::milliseconds(config.gone_after_ms);
   options.log_directory = directory->raft();
   options.self = card;
   options.seeds = identity.seeds;
@@ -448,8 +457,14 @@ void daemon::impl::leave() {
                     [once, promise](const result<metadata::response>&) {
                       if (!once->exchange(true)) promise->set_value();
                     });
-  if (done.wait_for(leave_time_max) != std::future_status::ready)
-    log.warning("node", "the metadata's holder does not answer: leaving without its knowledge");
+  const auto begun = std::chrono::steady_clock::now();
+  auto led = begun;
+  while (done.wait_for(20ms) != std::future_status::ready) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!metadata->leader().is_nil()) led = now;
+    if (now - begun < leave_time_max && now - led < leaderless_time_max) continue;
+    return log.warning("node", "nobody leads the metadata or answers in time: leaving without the others' knowledge");
+  }
 }
 
 void daemon::impl::stop() {

@@ -31,7 +31,7 @@ void for_each_segment(const metadata::dataset& d, Visit visit) {
 
 }  // namespace
 
-api::node to_api(const metadata::member& m, member_id leader) {
+api::node to_api(const metadata::member& m, member_id leader, const std::vector<member_id>& voters) {
   api::node n;
   n.name = m.name;
   n.id = m.id;
@@ -41,6 +41,8 @@ api::node to_api(const metadata::member& m, member_id leader) {
   n.state_reason = m.state_reason;
   n.incarnation = m.incarnation;
   n.leader = m.id == leader;
+  const bool votes = std::find(voters.begin(), voters.end(), m.id) != voters.end();
+  n.role = n.leader ? api::node_role::leader : votes ? api::node_role::voter : api::node_role::learner;
   n.cores = m.cores;
   n.slots = m.slots;
   n.memory_bytes = m.memory_bytes;

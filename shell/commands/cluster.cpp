@@ -3,6 +3,7 @@
 #include <shell/cluster/paths.hpp>
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
+#include <shell/commands/fail_over.hpp>
 #include <shell/display/table.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
@@ -38,6 +39,7 @@ outcome<void> up(session& s, const arguments& given) {
   api_client client(cluster);
   TROUPE_TRY(const auto items, client.items("/nodes"));
   show_items(s, items, node_columns);
+  say_fail_over(s, items);
   return done();
 }
 

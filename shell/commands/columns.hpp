@@ -7,7 +7,7 @@ namespace troupe::shell {
 inline const std::vector<column> node_columns{{"NAME", "name"},
                                               {"STATE", "state"},
                                               {"WHY", "state_reason"},
-                                              {"LEADER", "leader"},
+                                              {"ROLE", "role"},
                                               {"DRAINS", "draining"},
                                               {"ADDRESS", "address"},
                                               {"PID", "pid"},

@@ -8,6 +8,7 @@
 #include <shell/cluster/remote_node.hpp>
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
+#include <shell/commands/fail_over.hpp>
 #include <shell/commands/log_commands.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
@@ -20,6 +21,7 @@ outcome<void> nodes(session& s, const arguments&) {
   TROUPE_TRY(auto* const client, s.client());
   TROUPE_TRY(const auto items, client->items("/nodes"));
   show_items(s, items, node_columns);
+  say_fail_over(s, items);
   return done();
 }
 
@@ -156,7 +158,8 @@ std::vector<command> node_commands() {
        .usage = "nodes",
        .summary = "Lists the nodes and their states",
        .help = "alive; suspect: silent, its lease still runs; dead: its work goes to others; left: it was stopped in "
-               "order.",
+               "order. The role is the part in the cluster's metadata: every node keeps it, 1, 3 or 5 of them vote, "
+               "and one of those leads.",
        .example = "nodes",
        .run = nodes},
       {.name = "spawn",

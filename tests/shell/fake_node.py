@@ -54,7 +54,7 @@ def nodes():
         alive = pathlib.Path(f"/proc/{told['pid']}").exists() and "Z" not in pathlib.Path(f"/proc/{told['pid']}/stat").read_text().rsplit(")")[1][:3]
         out.append({"name": told["name"], "id": told["member_id"], "address": told["address"], "pid": told["pid"],
                     "state": "alive" if alive else "dead", "state_reason": "", "incarnation": about["starts"],
-                    "leader": bool(about["bootstrap"]), "cores": 2, "slots": int(about["slots"] or 2), "memory_bytes": 1 << 30,
+                    "leader": bool(about["bootstrap"]), "role": "leader" if about["bootstrap"] else "learner", "cores": 2, "slots": int(about["slots"] or 2), "memory_bytes": 1 << 30,
                     "version": "0.1.0", "started_at": now(), "future_member": 1})
     return out
 

@@ -14,7 +14,7 @@ struct cluster {
   std::string name;
   std::string version;                ///< of the node that answers
   std::string node;                   ///< its name
-  std::optional<std::string> leader;  ///< name of the node that holds the metadata; null when unknown
+  std::optional<std::string> leader;  ///< name of the node that leads the metadata; null when unknown
   std::uint32_t nodes_total = 0;
   std::uint32_t nodes_alive = 0;
 };
@@ -22,6 +22,10 @@ BOOST_DESCRIBE_STRUCT(cluster, (), (id, name, version, node, leader, nodes_total
 
 enum class node_state : std::uint8_t { alive, suspect, dead, left };
 BOOST_DESCRIBE_ENUM(node_state, alive, suspect, dead, left)
+
+/// A node's part in the metadata: every node keeps its log; 1, 3 or 5 of them vote, and one of those leads.
+enum class node_role : std::uint8_t { learner, voter, leader };
+BOOST_DESCRIBE_ENUM(node_role, learner, voter, leader)
 
 /// GET /api/v1/nodes, an item; POST /api/v1/nodes/NAME/stop answers 202 with the node that will stop (any node takes it
 /// and hands it on).
@@ -33,7 +37,8 @@ struct node {
   node_state state = node_state::alive;
   std::string state_reason;  ///< empty when alive
   troupe::incarnation incarnation;
-  bool leader = false;  ///< holds the metadata now
+  bool leader = false;  ///< leads the metadata now
+  node_role role = node_role::learner;
   std::uint32_t cores = 0;
   std::uint32_t slots = 0;  ///< tasks it runs at once
   std::uint64_t memory_bytes = 0;
@@ -42,8 +47,8 @@ struct node {
   bool draining = false;  ///< on its way out: gets no new copies, and its own move away
 };
 BOOST_DESCRIBE_STRUCT(node, (),
-                      (name, id, address, pid, state, state_reason, incarnation, leader, cores, slots, memory_bytes,
-                       version, started_at, draining))
+                      (name, id, address, pid, state, state_reason, incarnation, leader, role, cores, slots,
+                       memory_bytes, version, started_at, draining))
 
 /// GET, POST (begin) and DELETE (undo) of /api/v1/nodes/NAME/drain: what the node still has to give away.
 struct drain_progress {

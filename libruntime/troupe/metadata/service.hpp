@@ -6,15 +6,14 @@
 
 namespace troupe::metadata {
 
-/// How the rest of a node sees the replicated metadata, whoever holds it. Thread-safe; callbacks come on the metadata
-/// thread and must only hand over. Today one node holds the log and the others follow it; with consensus this interface
-/// stays.
+/// How the rest of a node sees the replicated metadata, whoever leads it. Thread-safe; callbacks come on the metadata
+/// thread and must only hand over.
 class service {
  public:
   virtual ~service() = default;
 
   using reply = std::function<void(result<response>)>;
-  /// Commits the command and applies it here before it answers. `unavailable` when no holder can be reached before
+  /// Commits the command and applies it here before it answers. `unavailable` when no leader can be reached before
   /// `deadline_ms` from now; retry with the same id.
   virtual void propose(command what, request_id id, std::uint32_t deadline_ms, reply then) = 0;
 
@@ -36,8 +35,10 @@ class service {
   using observer = std::function<void(log_index, const command&, const result<response>&, const state&)>;
   virtual std::function<void()> observe(observer f) = 0;
 
-  /// The member that holds the log now, if known; for `nodes`.
+  /// The member that leads the metadata now, if known; for `nodes`.
   [[nodiscard]] virtual member_id leader() const = 0;
+  /// The members that vote on it, as far as this node knows; for `nodes`.
+  [[nodiscard]] virtual std::vector<member_id> voters() const { return {}; }
 
  protected:
   mutable std::shared_mutex mutex_;

@@ -35,7 +35,8 @@ std::string identity_text(const identity& who) {
                        {"name", who.name},
                        {"address", who.address},
                        {"incarnation", who.incarnation.value},
-                       {"seeds", std::move(seeds)}};
+                       {"seeds", std::move(seeds)},
+                       {"keeps_log", who.keeps_log}};
   return json::serialize(o) + "\n";
 }
 
@@ -73,6 +74,10 @@ result<identity> parse_identity(std::string_view text) {
   if (!cluster_id || !member_id || member_id->is_nil()) return refuse(errc::corrupted, "its ids are no UUIDs");
   who.cluster_id = *cluster_id;
   who.member_id = *member_id;
+  const auto* keeps_log = o->if_contains("keeps_log");  // younger than the format
+  if (keeps_log != nullptr && !keeps_log->is_bool())
+    return refuse(errc::corrupted, "\"keeps_log\" is neither true nor false");
+  who.keeps_log = keeps_log != nullptr && keeps_log->get_bool();
   const auto* seeds = o->if_contains("seeds");
   const auto* list = seeds == nullptr ? nullptr : seeds->if_array();
   if (list == nullptr) return refuse(errc::corrupted, "\"seeds\" is missing or no list");

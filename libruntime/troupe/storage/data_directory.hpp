@@ -17,6 +17,7 @@ struct identity {
   std::string address;  ///< host:port of its gate, remembered so that a restart needs no arguments
   troupe::incarnation incarnation;
   std::vector<std::string> seeds;  ///< addresses of others to ask first
+  bool keeps_log = false;          ///< raft/ holds this member's log: it must be there
   friend bool operator==(const identity&, const identity&) = default;
 };
 

@@ -39,6 +39,8 @@ struct seat {
   member_id member = member_id::random();
   std::uint64_t incarnation = 0;
   std::uint16_t port = 0;  ///< 0 until its first start
+  std::shared_ptr<scratch> directory = std::make_shared<scratch>();
+  bool had_log = false;
   std::string address() const { return "127.0.0.1:" + std::to_string(port); }
 };
 
@@ -47,7 +49,6 @@ class test_node {
   struct settings {
     cluster_id cluster;
     bool bootstrap = false;
-    std::string directory;
     std::vector<std::string> seeds;
     std::string name;
     metadata_limits limits;
@@ -70,7 +71,9 @@ class test_node {
 
     metadata_options o;
     o.bootstrap = what.bootstrap;
-    o.log_directory = what.directory;
+    o.log_directory = s.directory->path();
+    o.had_log = s.had_log;
+    o.log_begun = [&s] { s.had_log = true; };
     o.self = self;
     o.who.name = what.name;
     o.who.address = s.address();
@@ -187,34 +190,46 @@ class test_node {
   std::promise<std::string> fenced_;
 };
 
-/// A holder and its directory; followers are made beside it.
+/// The node that makes the cluster; others join beside it.
 struct test_cluster {
-  scratch directory;
   cluster_id id = cluster_id::random();
   metadata_limits limits;
   storage::file_operations* files = &storage::file_operations::system();
-  seat holder_seat;
-  std::unique_ptr<test_node> holder;
+  seat first_seat;
+  std::unique_ptr<test_node> first;
 
-  test_node& start_holder() {
+  test_node& start_first() {
     test_node::settings s;
     s.cluster = id;
     s.bootstrap = true;
-    s.directory = directory.path();
     s.limits = limits;
     s.files = files;
-    holder = std::make_unique<test_node>(holder_seat, s);
-    return *holder;
+    s.seeds = seeds;
+    first = std::make_unique<test_node>(first_seat, s);
+    return *first;
   }
-  std::unique_ptr<test_node> start_follower(seat& at, std::string name = {}, bool knows_cluster = false) {
+  std::unique_ptr<test_node> start(seat& at, std::string name = {}) {
     test_node::settings s;
-    if (knows_cluster) s.cluster = id;
-    s.seeds = {holder_seat.address()};
+    if (at.had_log) s.cluster = id;
+    s.seeds = {first_seat.address()};
+    for (const auto& more : seeds)
+      if (more != at.address()) s.seeds.push_back(more);
     s.limits = limits;
     s.name = std::move(name);
     return std::make_unique<test_node>(at, s);
   }
+  std::vector<std::string> seeds;  ///< of everyone, for restarts without the first node
 };
+
+/// Waits until as many members vote, as `node` sees it.
+inline bool wait_for_voters(test_node& node, std::size_t count, std::chrono::milliseconds patience = 15s) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (node.node().voters().size() != count) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    (void)node.barrier(1'000);  // a configuration is an entry: there is something to wait for
+  }
+  return true;
+}
 
 inline metadata::load_module module(int n, std::size_t padding = 0) {
   metadata::module_info m;
