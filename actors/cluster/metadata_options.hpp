@@ -21,8 +21,8 @@ struct metadata_limits {
   std::chrono::milliseconds probe_interval{
       20};  ///< between dials of a member whose connection ended: is its port still served?
   std::chrono::milliseconds dial_time_max{1000};
-  std::chrono::milliseconds redial_min{20};   ///< backoff, doubling
-  std::chrono::milliseconds redial_max{500};  ///< below the lease, so that a returning holder finds its members in time
+  std::chrono::milliseconds redial_min{20};        ///< backoff, doubling
+  std::chrono::milliseconds redial_max{500};       ///< below the lease, so that a returning voter is found in time
   std::chrono::milliseconds write_time_max{5000};  ///< for a peer to take up a frame
 
   std::chrono::milliseconds raft_heartbeat{40};     ///< of consensus, well below the election timeout

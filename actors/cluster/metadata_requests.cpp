@@ -175,7 +175,9 @@ void metadata_member::tick(steady_time now) {
   if (raft_) wanted = raft_->members().voters;
   if (leads_) {
     for (const auto& [id, m] : core_.state.members())
-      if (m.state != metadata::member_state::left && !links_->linked(id)) wanted.insert(id);
+      if ((m.state == metadata::member_state::alive || m.state == metadata::member_state::suspect) &&
+          !links_->linked(id))
+        wanted.insert(id);
   }
   if (!hint_.id.is_nil()) wanted.insert(hint_.id);
   links_->maintain(now, wanted, !reaches_leader());

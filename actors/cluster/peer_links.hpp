@@ -93,7 +93,7 @@ class peer_links : public std::enable_shared_from_this<peer_links> {
   void carry_out(const dismissal& what);
   std::vector<dismissal> due_;
   std::set<std::shared_ptr<peer_link>> newcomers_;
-  telemetry::rate_limit failures_{std::chrono::seconds(10)};
+  telemetry::rate_limit failures_{std::chrono::seconds(60)};
   std::minstd_rand random_;
   bool stopped_ = false;
 };

@@ -16,7 +16,7 @@ struct up_request {
 /// killed as a whole comes back with its data.
 outcome<known_cluster> bring_up(session& s, const up_request& request);
 
-/// Stops every node of a cluster here in order: asked over HTTP, the one that holds the metadata last; then SIGTERM;
+/// Stops every node of a cluster here in order: asked over HTTP, the one that leads the metadata last; then SIGTERM;
 /// after 10 s SIGKILL, which is said.
 outcome<void> bring_down(session& s, const known_cluster& cluster);
 

@@ -32,7 +32,11 @@ result<void> check_frame(bytes_view data, bytes_view magic, std::size_t size, st
   if (crc32c(data.substr(0, size - 4)) != load_le<std::uint32_t>(data.data() + size - 4))
     return refuse(errc::corrupted, what, "its checksum does not fit");
   const auto version = load_le<std::uint32_t>(data.data() + 8);
-  if (version != metadata_log_version)
+  if (version < metadata_log_version)
+    return refuse(errc::unsupported, what,
+                  "version " + std::to_string(version) +
+                      ", of a troupe before 0.1 whose metadata lay on one node; export the data with that one");
+  if (version > metadata_log_version)
     return refuse(errc::unsupported, what, "version " + std::to_string(version) + "; use a newer troupe");
   return ok();
 }

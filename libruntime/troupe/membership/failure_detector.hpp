@@ -28,8 +28,8 @@ struct verdict {
   friend bool operator==(const verdict&, const verdict&) = default;
 };
 
-/// Decides which members are alive, suspect or dead from what the holder of the metadata log hears of them. Owned by
-/// the holder's node and called on its thread; pure: events and times come in, `check` returns verdicts.
+/// Decides which members are alive, suspect or dead from what the leader of the metadata hears of them. Owned by
+/// the leader's node and called on its thread; pure: events and times come in, `check` returns verdicts.
 ///
 ///   heard        alive   ── 500 ms of silence ──► suspect ── 1 s ──► dead
 ///   the process is known to be gone (its connection ended, and its port refuses): dead at once
@@ -41,7 +41,7 @@ class failure_detector {
   explicit failure_detector(detector_options options = {}) : options_(options) {}
 
   /// Follows a member from now on and grants it one full lease: it has registered, or this node has just become the
-  /// holder and knows it as alive. A lower incarnation than the one followed is ignored.
+  /// leader and knows it as alive. A lower incarnation than the one followed is ignored.
   void follow(member_id id, incarnation its, metadata::member_state known, time_point now);
   /// It left, or someone else's verdict was committed.
   void forget(member_id id);

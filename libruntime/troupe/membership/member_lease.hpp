@@ -3,13 +3,13 @@
 
 namespace troupe::membership {
 
-/// A member's own lease, as it may believe in it: it lasts `lease` from the SENDING of the heartbeat that the holder
-/// confirmed, so it ends here before the holder can declare this member dead. Owned by the node that follows; pure.
+/// A member's own lease, as it may believe in it: it lasts `lease` from the SENDING of the heartbeat that the leader
+/// confirmed, so it ends here before the leader can declare this member dead. Owned by the node that follows; pure.
 class member_lease {
  public:
   explicit member_lease(std::chrono::milliseconds lease = limits::lease_time) : lease_(lease) {}
 
-  /// The holder confirmed the heartbeat that was sent then. Older news than what is known is ignored.
+  /// The leader confirmed the heartbeat that was sent then. Older news than what is known is ignored.
   void confirmed(time_point sent_at) {
     if (!confirmed_ || sent_at > *confirmed_) confirmed_ = sent_at;
   }
