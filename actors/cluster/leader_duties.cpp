@@ -166,6 +166,12 @@ void leader_duties::applied(const metadata::command& what, const result<metadata
                                    ", at " + c->who.address);
     change_voters(now);
   }
+  if (const auto* c = std::get_if<metadata::remove_member>(&what)) {
+    absences_.forget(c->id);
+    detector_.forget(c->id);
+    core_.log.info("metadata", "member " + to_string(c->id) + " was removed");
+    change_voters(now);
+  }
   if (const auto* c = std::get_if<metadata::set_member_state>(&what)) {
     absences_.follow(c->id, c->state, now);
     core_.log.info("metadata", "node " + answer->text + " is " +

@@ -62,8 +62,11 @@ class metadata_member final : public metadata_role,
   void campaign_for(const member_id& dead);
 
   // Requests and frames (metadata_requests.cpp)
-  void take(bytes envelope, const member_id& from);
-  void refuse(const request_id& id, const member_id& from, const error& why);
+  /// Where a request came from, and where its answer goes: a copied directory has the same member id as the original.
+  /// Empty: this node.
+  using origin = std::shared_ptr<peer_link>;
+  void take(bytes envelope, const origin& from);
+  void refuse(const request_id& id, const origin& from, const error& why);
   void pump();
   void resubmit();
   void retry_barriers();
@@ -101,13 +104,14 @@ class metadata_member final : public metadata_role,
   // Leader
   struct waiting {
     bytes envelope;
-    member_id from;  ///< nil: this node
+    origin from;
     request_id id;
   };
   std::deque<waiting> waiting_;  ///< for room in the log
   std::size_t waiting_bytes_ = 0;
-  std::unordered_set<request_id> inflight_;              ///< waiting, or in the log and not applied
-  std::unordered_map<request_id, member_id> strangers_;  ///< in flight, from nodes that do not get the log yet
+  std::unordered_set<request_id> inflight_;  ///< waiting, or in the log and not applied
+  std::unordered_map<request_id, std::weak_ptr<peer_link>>
+      strangers_;  ///< in flight, from nodes that do not get the log yet
   struct acknowledgement {
     troupe::incarnation by;
     log_index up_to;

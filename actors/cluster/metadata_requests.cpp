@@ -25,27 +25,28 @@ void metadata_member::submit(request_id id, const bytes& envelope) {
   if (at.id.is_nil() || !links_->send(at.id, frame_type::propose, envelope)) resubmit_ = true;
 }
 
-void metadata_member::refuse(const request_id& id, const member_id& from, const error& why) {
-  if (from.is_nil()) return core_.settle(id, why);
-  links_->send(from, frame_type::refused, codec::encode(wire::make_answer(id, why, {})));
+void metadata_member::refuse(const request_id& id, const origin& from, const error& why) {
+  if (!from) return core_.settle(id, why);
+  from->push(frame_type::refused, codec::encode(wire::make_answer(id, why, {})));
 }
 
 /// At the leader: an envelope of this node or of another one.
-void metadata_member::take(bytes encoded, const member_id& from) {
+void metadata_member::take(bytes encoded, const origin& from) {
   const auto decoded = codec::decode<metadata::envelope>(encoded, "a proposed command");
   if (!decoded || decoded->id.is_nil() || encoded.size() > core_.limits.command_bytes_max) {
-    core_.log.warning("metadata", "node " + to_string(from) + " proposed what is no command");
+    core_.log.warning("metadata", "node " + (from ? to_string(from->member()) : std::string("here")) +
+                                      " proposed what is no command");
     return;
   }
   const auto id = decoded->id;
   if (const auto* known = core_.state.answer_of(id)) {
-    if (from.is_nil()) return core_.settle(id, result<metadata::response>(*known));
-    links_->send(from, frame_type::answered, codec::encode(wire::make_answer(id, *known, core_.state.applied())));
+    if (!from) return core_.settle(id, result<metadata::response>(*known));
+    from->push(frame_type::answered, codec::encode(wire::make_answer(id, *known, core_.state.applied())));
     return;
   }
   // Whoever has no place in the log yet, or may be refused one, does not learn the answer from the log.
-  const bool stranger = !from.is_nil() && (!raft_->members().contains(from) ||
-                                           std::holds_alternative<metadata::register_member>(decoded->command));
+  const bool stranger = from && (!raft_->members().contains(from->member()) ||
+                                 std::holds_alternative<metadata::register_member>(decoded->command));
   if (inflight_.contains(id)) {  // its entry is on the way, and is its answer
     if (stranger) strangers_.insert_or_assign(id, from);
     return;
@@ -109,8 +110,8 @@ void metadata_member::applied(log_index, const metadata::envelope& what, const r
                               bool repeated) {
   inflight_.erase(what.id);
   if (const auto at = strangers_.find(what.id); at != strangers_.end()) {
-    links_->send(at->second, frame_type::answered,
-                 codec::encode(wire::make_answer(what.id, answer, core_.state.applied())));
+    if (const auto link = at->second.lock())
+      link->push(frame_type::answered, codec::encode(wire::make_answer(what.id, answer, core_.state.applied())));
     strangers_.erase(at);
   }
   if (repeated || !answer) return;
@@ -122,6 +123,10 @@ void metadata_member::applied(log_index, const metadata::envelope& what, const r
   if (registered != nullptr && registered->who.id != self)
     links_->dismiss_older(registered->who.id, registered->who.incarnation, registered->who.address);
   if (duties_) duties_->applied(what.command, answer, std::chrono::steady_clock::now());
+  if (const auto* removed = std::get_if<metadata::remove_member>(&what.command)) {
+    if (removed->id == self) return core_.fence("it was removed from the cluster");
+    links_->dismiss(removed->id, troupe::incarnation{UINT64_MAX}, "it was removed from the cluster");
+  }
   if ((registered != nullptr && registered->who.id == self) || (verdict != nullptr && verdict->id == self))
     core_.look_for_fence();
 }
@@ -231,6 +236,7 @@ wire::leader_hint metadata_member::leader_known() const {
 }
 
 std::optional<std::string> metadata_member::refuses(const transport::peer& who, const wire::hello& said) {
+  if (core_.state.was_removed(who.member)) return "it was removed from the cluster";
   if (const auto* m = core_.state.find_member(who.member)) {
     if (who.incarnation < m->incarnation) return "a later start of its data directory is known, at " + m->address;
     if (who.incarnation == m->incarnation && m->state == metadata::member_state::dead)
@@ -311,7 +317,7 @@ void metadata_member::received(peer_link& from, transport::frame f) {
     case frame_type::raft:
       return received_raft(from, f.payload);
     case frame_type::propose:
-      if (leads_) return take(std::move(f.payload), from.member());
+      if (leads_) return take(std::move(f.payload), from.shared_from_this());
       return from.push(frame_type::leader, codec::encode(leader_known()));
     case frame_type::refused:
     case frame_type::answered: {

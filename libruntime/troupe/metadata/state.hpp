@@ -59,6 +59,8 @@ class state {
   [[nodiscard]] const std::set<job_id>& running_jobs() const noexcept { return running_; }
 
   [[nodiscard]] const member* find_member(member_id id) const;
+  /// Given up by `remove_member`: it may not come back.
+  [[nodiscard]] bool was_removed(member_id id) const { return removed_.contains(id); }
   [[nodiscard]] const member* find_member(std::string_view name) const;
   [[nodiscard]] const dataset* find_dataset(dataset_id id) const;
   /// The ready dataset of that name: what a person means by it.

@@ -214,3 +214,27 @@ TEST_CASE("a member whose log was put back to an earlier state is refused", "[me
   INFO(g.logs());
   CHECK(g.at(back).join().error().message().find("put back to an earlier state") != std::string::npos);
 }
+
+TEST_CASE("a member that was removed loses its vote, is told so, and may not come back", "[metadata_service]") {
+  group g(4);
+  REQUIRE(wait_for_voters(g.at(0), 3));
+  const auto voters = g.at(0).node().voters();
+  const auto leads = g.leader();
+  std::size_t out = 0;
+  while (out == leads || std::find(voters.begin(), voters.end(), g.seats[out].member) == voters.end()) ++out;
+  auto fenced = g.at(out).fenced();
+  REQUIRE_OK(g.at(leads).propose(
+      metadata::set_member_state{g.seats[out].member, incarnation{1}, member_state::left, "stopped"}));
+  REQUIRE_OK(g.at(leads).propose(metadata::remove_member{g.seats[out].member, true}));
+  REQUIRE(fenced.wait_for(10s) == std::future_status::ready);
+  const auto votes = [&] {
+    const auto now = g.at(leads).node().voters();
+    return now.size() != 3 || std::find(now.begin(), now.end(), g.seats[out].member) != now.end();
+  };
+  const auto until = std::chrono::steady_clock::now() + 15s;
+  while (votes() && std::chrono::steady_clock::now() < until) REQUIRE_OK(g.at(leads).barrier());
+  INFO(g.logs());
+  CHECK(!votes());
+  g.restart(out);
+  CHECK(g.at(out).join().error().message().find("was removed") != std::string::npos);
+}
