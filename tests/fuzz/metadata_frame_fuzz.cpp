@@ -1,4 +1,4 @@
-/// Frames between a follower and the holder of the metadata log. The first byte says which.
+/// Frames between members of the metadata service. The first byte says which.
 #include <actors/cluster/metadata_wire.hpp>
 #include <support/codec_property.hpp>
 
@@ -21,13 +21,11 @@ void check_answer(bytes_view input) {
 
 void one_input(bytes_view input) {
   if (!input.empty()) check_answer(input.substr(1));
-  check_codec_of_one<hello, welcome, redirect, fenced, snapshot_part, entries, answer, barrier, barrier_at, heartbeat,
-                     heartbeat_seen>(input);
+  check_codec_of_one<hello, welcome, leader_hint, fenced, answer, heartbeat, heartbeat_seen>(input);
 }
 
 std::vector<bytes> seeds() {
-  return seeds_of_each<hello, welcome, redirect, fenced, snapshot_part, entries, answer, barrier, barrier_at, heartbeat,
-                       heartbeat_seen>();
+  return seeds_of_each<hello, welcome, leader_hint, fenced, answer, heartbeat, heartbeat_seen>();
 }
 
 std::size_t memory_bytes_max(std::size_t input_bytes) { return memory_for(input_bytes); }
