@@ -44,9 +44,11 @@ void metadata_member::take(bytes encoded, const origin& from) {
     from->push(frame_type::answered, codec::encode(wire::make_answer(id, *known, core_.state.applied())));
     return;
   }
-  // Whoever has no place in the log yet, or may be refused one, does not learn the answer from the log.
+  // Whoever has no place in the log yet, may be refused one, or gives it up, does not learn the answer from the log.
+  const auto* verdict = std::get_if<metadata::set_member_state>(&decoded->command);
   const bool stranger = from && (!raft_->members().contains(from->member()) ||
-                                 std::holds_alternative<metadata::register_member>(decoded->command));
+                                 std::holds_alternative<metadata::register_member>(decoded->command) ||
+                                 (verdict != nullptr && verdict->id == from->member()));
   if (inflight_.contains(id)) {  // its entry is on the way, and is its answer
     if (stranger) strangers_.insert_or_assign(id, from);
     return;
@@ -298,7 +300,11 @@ void metadata_member::hinted(const wire::leader_hint& at) {
 
 /// Behind what has come before: it may be the answer to the request that ended this membership.
 void metadata_member::fenced_by(std::string reason) {
-  asio::post(core_.io, [self = shared_from_this(), reason = std::move(reason)] { self->core_.fence(reason); });
+  asio::post(core_.io, [self = shared_from_this(), reason = std::move(reason)] {
+    for (auto& [id, answer] : std::exchange(self->answers_, {}))  // their entries come here no more
+      self->core_.settle(id, wire::result_of(std::move(answer)));
+    self->core_.fence(reason);
+  });
 }
 
 void metadata_member::accept(transport::connection stream) { links_->accept(std::move(stream)); }

@@ -235,6 +235,7 @@ TEST_CASE("a member that was removed loses its vote, is told so, and may not com
   while (votes() && std::chrono::steady_clock::now() < until) REQUIRE_OK(g.at(leads).barrier());
   INFO(g.logs());
   CHECK(!votes());
+  g.kill(out);
   g.restart(out);
   CHECK(g.at(out).join().error().message().find("was removed") != std::string::npos);
 }
