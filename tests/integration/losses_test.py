@@ -69,6 +69,18 @@ class Losses(ClusterTest):
         self.cluster.open_gate(gate)
         self.assertGreaterEqual(self.check(job)["lost_attempts"], 1)
 
+    def test_a_job_that_is_not_deterministic_fails_instead_of_mixing_answers(self):
+        gate = self.cluster.gate("reduce")
+        job = self.start(reduce_gate=gate, undetermined=1)
+        self.cluster.wait_until("both reduces running", lambda: self.cluster.job(job)["stages"][1]["tasks"]["running"] == 2)
+        # Its reduce begins anew elsewhere, so the maps that it held are run again, and give something else.
+        self.cluster.kill(self.victim(job, "reducer"))
+        self.cluster.open_gate(gate)
+        ended = self.cluster.wait(job)
+        self.assertEqual(ended["state"], "failed", ended)
+        self.assertRegex(ended["error"]["message"], "gave another output when it was repeated .*not deterministic")
+        self.assertNotIn("counts", [d["name"] for d in self.cluster.json("datasets")])
+
     def test_workers_killed(self):
         gate = self.cluster.gate("map")
         job = self.start(map_gate=gate)
