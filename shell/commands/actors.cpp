@@ -76,6 +76,11 @@ outcome<void> tree(session& s, const arguments&) {
 /// «node2», «member_dead», «7» (a job): what an event is about.
 bool is_about(const json::value& event, const std::string& what) {
   if (what.empty()) return true;
+  if (what.find_first_not_of("0123456789") == std::string::npos) {
+    const auto* fields = member_at(event, "fields");
+    const auto* job = fields != nullptr && fields->is_object() ? fields->get_object().if_contains("job") : nullptr;
+    return job != nullptr && cell_text(job, shown_as::text, false) == what;
+  }
   for (const auto* member : {"node", "kind"})
     if (cell_text(member_at(event, member), shown_as::text, false) == what) return true;
   if (const auto* fields = member_at(event, "fields"); fields != nullptr && fields->is_object())

@@ -277,7 +277,8 @@ std::vector<command> data_commands() {
                "line "
                "gets one. The dataset appears whole or not at all.",
        .example = "import access.log access.log.1 to clicks --copies 2",
-       .options = {{"--format", "lines|bytes", "what a record is: a line (default), or any bytes"},
+       .options = {{"--format", "lines",
+                    "what a record is: a line, so far the only one; typed records come from jobs and `append`"},
                    {"--copies", "R", "of every segment, on different nodes; 2 by default, 1 on a single node"},
                    {"--partitions", "P", "how many parts; by default as the size asks for"},
                    {"--replace", "", "takes the place of an existing dataset"}},

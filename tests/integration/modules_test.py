@@ -48,6 +48,11 @@ class Misbehaviour(ClusterTest):
         self.assertIn("the word poison was met", error["message"])
         self.assertEqual(error["offset"], 5_000)
 
+    def test_one_that_throws_before_its_first_record(self):
+        error = self.fails("throw_at_once")["error"]
+        self.assertIn("thrown before any record", error["message"])
+        self.assertIsNone(error["offset"])
+
     def test_one_that_segfaults(self):
         error = self.fails("segfault")["error"]
         self.assertIn("signal 11", error["message"])

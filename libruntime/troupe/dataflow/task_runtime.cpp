@@ -221,7 +221,8 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   } else if (run_stage(job.stages[order.key.stage.value], task, host, failure) != 0) {
     failure.message[sizeof failure.message - 1] = '\0';
     attempt_failure of_module{failure_kind::user_code, failure.message, {}, shared(control_.input), {}, {}};
-    if (failure.has_offset != 0) of_module.offset = failure.offset;
+    // A stage that throws before its first record is at none.
+    if (failure.has_offset != 0 && failure.offset != no_offset) of_module.offset = failure.offset;
     if (shared(control_.memory_out) != 0) {
       of_module.kind = failure_kind::memory_limit;
       of_module.message = "ran out of memory: the limit of a task is " + format_bytes(order.memory_bytes) + " (" +

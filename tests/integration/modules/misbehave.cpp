@@ -10,6 +10,7 @@ struct poisoned_words : troupe::mapper<std::string_view, std::string_view, std::
   void start(const troupe::parameters& parameters, troupe::context& context) {
     how = parameters.text("how");
     where = &context;
+    if (how == "throw_at_once") throw troupe::failure("thrown before any record");
   }
 
   void map(std::string_view line, emitter& emit) {
