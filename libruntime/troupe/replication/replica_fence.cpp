@@ -12,6 +12,13 @@ void replica::on(moment, const message& m, const fence_request& r) {
   c.promised = m.epoch;
   c.sync = r.sync;
   if (c.state == phase::open || c.state == phase::creating) close(c, refusal::fenced);
+  // Asked again before the answer, as leaders do every few milliseconds: what is under way answers the newest question.
+  // A new look each time would never end where one takes longer than that.
+  for (auto& waiting : c.fences) {
+    if (waiting.asked.from != m.from || waiting.asked.epoch != m.epoch) continue;
+    waiting.asked = m;
+    return;
+  }
   pending_fence f{m, {}, {}, {}};
   if (!planted(planted_bug::fence_not_kept)) {
     f.promise_order = next_order(m.segment);
@@ -30,7 +37,7 @@ void replica::on(moment, const message& m, const fence_request& r) {
     f.inspect_order = next_order(m.segment);
     effects_.push_back(inspect_file{f.inspect_order, m.segment, floor});
   }
-  // Asked again before the answer: the newest question gets it.
+  // What the same member asked in an earlier epoch needs no answer any more.
   std::erase_if(c.fences, [&](const pending_fence& old) { return old.asked.from == m.from; });
   c.fences.push_back(std::move(f));
   answer_fences(c);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <troupe/storage/segment_store.hpp>
@@ -41,6 +42,27 @@ result<segment_reader> segment_store::open(segment_id id) const {
   return segment_reader::open(*operations_, path(id), id);
 }
 
+namespace {
+
+constexpr std::size_t look_bytes = 1 << 20;
+/// A batch of an open segment may end in so many zeros of its own: an append is no larger.
+constexpr std::uint64_t zeros_kept = 2 << 20;
+
+/// Where what was written ends, at the latest: room that was reserved and never written reads as zeros, and is not
+/// worth being kept in memory.
+result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64_t size) {
+  auto end = from;
+  bytes piece;
+  for (auto at = from; at < size; at += piece.size()) {
+    TROUPE_TRY(piece, f.read(static_cast<std::size_t>(std::min<std::uint64_t>(look_bytes, size - at)), at));
+    const bool zeros = piece[0] == 0 && std::memcmp(piece.data(), piece.data() + 1, piece.size() - 1) == 0;
+    if (!zeros) end = at + piece.size();
+  }
+  return std::min(size, end + zeros_kept);
+}
+
+}  // namespace
+
 result<segment_store::inspection> segment_store::inspect(segment_id id, record_offset known_high_water_mark) const {
   inspection found;
   std::uint64_t batches_bytes = 0;
@@ -64,7 +86,8 @@ result<segment_store::inspection> segment_store::inspect(segment_id id, record_o
     if (!header) return header.error().with_context(path(id));
     if (header->segment != id)
       return error{errc::corrupted, path(id) + ": the file says that it is segment " + to_string(header->segment)};
-    batches_bytes = size - format::segment_header_bytes;
+    TROUPE_TRY(const std::uint64_t written, end_of_data(f, format::segment_header_bytes, size));
+    batches_bytes = written - format::segment_header_bytes;
   } else {
     return sealed.error();
   }
