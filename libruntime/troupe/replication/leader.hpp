@@ -100,7 +100,7 @@ class log_leader {
     replica_ref who;
     bool opened = false;
     bool failed = false;
-    bool sealed = false;
+    bool damaged = false;  ///< a fence found it so: it is read back before it may hold the sealed segment
     extent sent, written, durable;
     record_offset visible;
     time_point progress_at{};  ///< of the last progress, or when there began to be something to wait for

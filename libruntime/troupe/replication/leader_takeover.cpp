@@ -92,13 +92,17 @@ void log_leader::evaluate_fence(moment now, const metadata::state& s) {
   if (!enough) return;
 
   extent length = planted(planted_bug::seal_shortest) ? replies.front()->intact : extent{};
+  extent of_damaged;
   record_offset floor, visible;
   for (const auto* r : replies) {
-    length = planted(planted_bug::seal_shortest) ? std::min(length, r->intact) : std::max(length, r->intact);
+    auto& longest = r->damaged ? of_damaged : length;
+    longest = planted(planted_bug::seal_shortest) ? std::min(longest, r->intact) : std::max(longest, r->intact);
     floor = std::max(floor, r->floor);
     visible = std::max(visible, r->visible);
     last_append_unix_ms_ = std::max(last_append_unix_ms_, r->last_append_unix_ms);
   }
+  // The intact beginning of a damaged copy counts when no other copy has as much as is known to be durable.
+  if (length.records < floor.value) length = std::max(length, of_damaged);
   if (length.records < floor.value && !planted(planted_bug::seal_below_floor)) {
     if (!loss_reported_)
       report("records " + std::to_string(base_of(s, segment_) + length.records) + " to " +
@@ -119,6 +123,7 @@ void log_leader::evaluate_fence(moment now, const metadata::state& s) {
     const auto known = fences_.find(f.who.member);
     f.failed = known == fences_.end() || !s.is_current(known->second.first) ||
                known->second.second.intact.bytes < length.bytes;
+    f.damaged = known != fences_.end() && known->second.second.damaged && !planted(planted_bug::damaged_is_sure);
     if (known != fences_.end()) f.who = known->second.first;
   }
   fenced_path_ = true;
@@ -143,7 +148,7 @@ void log_leader::ask_seals(moment now) {
   for (auto& f : followers_) {
     if (f.failed || seals_.contains(f.who.member)) continue;
     if (!fenced_path_) send_groups(now, f, true);
-    send(f.who, segment_, seal_request{seal_length_, verify_});
+    send(f.who, segment_, seal_request{seal_length_, verify_ || f.damaged});
   }
 }
 

@@ -55,8 +55,7 @@ void checker::answers_fence(const segment_files& disk, segment_id id, const memb
   if (kept == disk.promises.end() || kept->second < r.promised)
     fail(who + " promises epoch " + to_string(r.promised) + " for segment " + to_string(id) +
          ", and a start would forget it");
-  auto& floor = floors_[id][from];
-  floor = std::max(floor, r.floor);
+  floors_[id][from] = r.floor;  // of its present start: what an earlier one knew may have rotted since
 }
 
 void checker::visible(segment_id id, record_offset mark, sim_time) {
@@ -187,26 +186,24 @@ void checker::verify_partition(const replication::partition_key& where, const me
     if (example == nullptr) return fail("no copy of segment " + to_string(g.id) + " is left: records are lost");
   }
   if (p.log.open) {
-    const bytes* example = nullptr;
+    // Rot in an open segment shows when a fence asks; the other copies have to agree.
+    std::vector<const segment_file*> copies;
     std::size_t shortest = ~std::size_t{0};
-    for (const auto& r : p.log.open->replicas)
-      if (const auto disk = disks.find(r.member); disk != disks.end())
-        if (const auto* f = disk->second->find(p.log.open->id)) shortest = std::min(shortest, f->content.size());
     for (const auto& r : p.log.open->replicas) {
       const auto disk = disks.find(r.member);
-      if (disk == disks.end()) continue;
-      const auto* f = disk->second->find(p.log.open->id);
-      if (f == nullptr) continue;
-      if (example != nullptr &&
-          example->substr(format::segment_header_bytes, shortest - format::segment_header_bytes) !=
-              bytes_view(f->content).substr(format::segment_header_bytes, shortest - format::segment_header_bytes))
-        return fail("copies of the open segment " + to_string(p.log.open->id) + " differ");
-      if (example == nullptr) {
-        example = &f->content;
-        take(bytes_view(f->content).substr(format::segment_header_bytes), p.log.open->id);
-        if (failure_) return;
-      }
+      const auto* f = disk == disks.end() ? nullptr : disk->second->find(p.log.open->id);
+      if (f == nullptr || !f->flips.empty()) continue;
+      copies.push_back(f);
+      shortest = std::min(shortest, f->content.size());
     }
+    const auto region = [&](const segment_file* f) {
+      return bytes_view(f->content).substr(format::segment_header_bytes, shortest - format::segment_header_bytes);
+    };
+    for (const auto* f : copies)
+      if (region(f) != region(copies.front()))
+        return fail("copies of the open segment " + to_string(p.log.open->id) + " differ");
+    if (!copies.empty()) take(bytes_view(copies.front()->content).substr(format::segment_header_bytes), p.log.open->id);
+    if (failure_) return;
   }
   const auto forgiven = lost_.contains(where);
   for (const auto& [who, said] : acknowledged_) {

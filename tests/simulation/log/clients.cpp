@@ -120,10 +120,11 @@ void world::read_on(reader& r) {
       if (!g.holders.empty()) {
         auto* holder = member_of(g.holders[random_.below(g.holders.size())]);
         if (holder != nullptr && holder->up && !holder->paused) {
-          auto found = holder->files->read(g.id, record_offset{r.offset - base}, record_offset{g.records}, 4096);
+          auto found = holder->files->read(g.id, record_offset{r.offset - base}, record_offset{g.records}, 1 << 16);
           if (found) read_answered(r, base, {}, *found, g.id);
         }
       }
+      if (r.offset >= base + g.records) return time_.after(1 * millisecond, [this, &r] { read_on(r); });
       return again();
     }
     base += g.records;
@@ -138,7 +139,7 @@ void world::read_on(reader& r) {
       asked.where = r.where;
       asked.segment = p->log.open->id;
       asked.request = static_cast<std::uint64_t>(&r - &readers_.front());
-      asked.body = read_request{record_offset{r.offset - base}, 4096, random_.coin() ? 0U : 30U};
+      asked.body = read_request{record_offset{r.offset - base}, 1U << 16, random_.coin() ? 0U : 30U};
       m->replica->receive(moment_of(*m), asked);
       carry_out_replica(*m);
     }

@@ -69,8 +69,10 @@ inspection segment_files::inspect(segment_id id, record_offset floor) const {
   found.scan = format::scan_batches(region_of(*f, id, found.sealed), id, floor);
   if (f->content.size() < format::segment_header_bytes && found.scan.state == format::scan_state::whole)
     found.scan.state = format::scan_state::torn;
-  if (f->content.size() >= format::segment_header_bytes && !format::decode_segment_header(f->content))
+  if (f->content.size() >= format::segment_header_bytes && !format::decode_segment_header(f->content)) {
+    found.scan = {};  // nothing of it can be used, as segment_store::inspect says
     found.scan.state = format::scan_state::damaged;
+  }
   return found;
 }
 

@@ -98,16 +98,21 @@ void world::repair(member& m, const copy_task& task) {
         });
 }
 
-/// Looks at one of its copies now and then; the planner's own clock would take days.
+/// Looks at one of its copies now and then, at the end at all of them; the planner's own clock would take days.
 void world::scrub(member& m) {
   if (m.files->all().empty()) return;
-  const auto at = std::next(m.files->all().begin(), static_cast<std::ptrdiff_t>(random_.below(m.files->all().size())));
-  const auto* g = m.state->find_segment(at->first);
-  if (g == nullptr || std::find(g->holders.begin(), g->holders.end(), m.id) == g->holders.end()) return;
-  const auto batches = whole_batches(at->second.content, g->id);
-  if (batches && xxh3_128(*batches) == g->digest) return;
-  trace([&] { return name(m) + " finds its copy of segment " + to_string(g->id) + " damaged"; });
-  propose(m, metadata::report_damage{dataset_, g->id, m.id}, [](const auto&) {});
+  const auto chosen = random_.below(m.files->all().size());
+  std::size_t i = 0;
+  for (const auto& [id, f] : m.files->all()) {
+    if (!healed_ && i++ != chosen) continue;
+    const auto* g = m.state->find_segment(id);
+    if (g == nullptr || std::find(g->holders.begin(), g->holders.end(), m.id) == g->holders.end()) continue;
+    if (healed_ && f.flips.empty()) continue;  // nothing to be found, and time is dear
+    const auto batches = whole_batches(f.content, g->id);
+    if (batches && xxh3_128(*batches) == g->digest) continue;
+    trace([&] { return name(m) + " finds its copy of segment " + to_string(g->id) + " damaged"; });
+    propose(m, metadata::report_damage{dataset_, g->id, m.id}, [](const auto&) {});
+  }
 }
 
 /// Files that metadata gives to others, or knows no more.

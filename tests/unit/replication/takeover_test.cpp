@@ -109,6 +109,37 @@ TEST_CASE("rot in an open segment is noticed when a fence asks") {
   CHECK(c.partition().segments.back().holders.front() == c.at(other).id);
 }
 
+TEST_CASE("a copy that a fence found damaged holds nothing unless it is read back, even if its batches seem whole") {
+  log_cluster c(3);
+  c.lead(1);
+  for (std::uint64_t i = 1; i <= 3; ++i) REQUIRE(c.acknowledged(c.append(1, i)));
+  const auto id = c.open().id;
+  const auto other = slot_of(c.open().replicas[1]);
+  c.at(1).files->find(id)->flip(60, 1);  // in the file's header
+  c.lead(3);
+  REQUIRE(c.sealed_records() == 3);
+  REQUIRE(c.partition().segments.back().holders.size() == 1);
+  CHECK(c.partition().segments.back().holders.front() == c.at(other).id);
+}
+
+TEST_CASE("a damaged copy that claims more than a sure one does not hold the seal up") {
+  // A draft asked for the damaged copy's length for ever, which the simulator found.
+  log_cluster c(3);
+  c.lead(1);
+  for (std::uint64_t i = 1; i <= 3; ++i) REQUIRE(c.acknowledged(c.append(1, i)));
+  const auto id = c.open().id;
+  const auto other = slot_of(c.open().replicas[1]);
+  c.drop = [&](const message& m) { return std::holds_alternative<append_request>(m.body) && slot_of(m.to) == other; };
+  c.append(1, 4);
+  c.append(1, 5);
+  c.drop = [](const message&) { return false; };
+  auto* f = c.at(1).files->find(id);
+  f->flip(f->synced - 2, 1);  // the fifth is rotten, the fourth is whole
+  c.leader.reset();
+  c.lead(3);
+  CHECK(c.sealed_records() == 3);
+}
+
 TEST_CASE("rot is looked for when fewer than all replicas will hold the sealed copy") {
   log_cluster c(3);
   c.lead(1);
