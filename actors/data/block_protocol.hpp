@@ -59,7 +59,7 @@ BOOST_DESCRIBE_STRUCT(get_map_output, (), (attempt, partition))
 /// The batches that begin in [from, to), as payloads: whole batches joined up to `block_bytes`.
 struct get_range {
   segment_id segment;
-  digest128 digest;  ///< of the copy that is wanted: another one is answered by `corrupted`
+  digest128 digest;  ///< of the copy that is wanted: another one is answered by `corrupted`; nil: of an open segment
   std::uint64_t from = 0;
   std::uint64_t to = 0;
   std::uint64_t bytes_max = 0;  ///< stop after the block that reaches so many payload bytes; 0: no bound

@@ -145,17 +145,23 @@ asio::awaitable<outcome> block_server::send_map_output(stream& s, get_map_output
 
 asio::awaitable<outcome> block_server::send_range(stream& s, get_range request) {
   auto& store = context_->parts.segments;
-  auto opened_pending =
-      context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
-  auto opened = co_await std::move(opened_pending);
-  if (!opened) co_return outcome(opened.error());
-  auto reader = *opened;
-  const auto to = std::min(request.to, reader->summary().file_bytes);
+  std::shared_ptr<const storage::segment_reader> reader;
+  auto to = request.to;
+  if (!is_open(request.digest)) {
+    auto opened_pending =
+        context_->disk.run([&store, request] { return open_copy(store, request.segment, request.digest); });
+    auto opened = co_await std::move(opened_pending);
+    if (!opened) co_return outcome(opened.error());
+    reader = *opened;
+    to = std::min(to, reader->summary().file_bytes);
+  }
   const auto block_bytes = std::clamp<std::size_t>(request.block_bytes, 1, limits::chunk_bytes_max);
   std::uint64_t given = 0;
   for (auto at = request.from; at < to && (request.bytes_max == 0 || given < request.bytes_max);) {
-    auto read_pending =
-        context_->disk.run([reader, at, to, block_bytes] { return read_group(*reader, at, to, block_bytes); });
+    auto read_pending = context_->disk.run([reader, &store, id = request.segment, at, to, block_bytes] {
+      return reader ? read_group(*reader, at, to, block_bytes)
+                    : read_open_group(store.path(id), id, at, to, block_bytes);
+    });
     auto read = co_await std::move(read_pending);
     if (!read) co_return outcome(read.error());
     at = read->next;

@@ -4,6 +4,7 @@
 #include <actors/data/dataset_reader.hpp>
 #include <actors/data/garbage_collector.hpp>
 #include <actors/data/module_fetcher.hpp>
+#include <actors/data/segment_copying.hpp>
 #include <actors/data/segment_output.hpp>
 #include <actors/data/stream_importer.hpp>
 #include <algorithm>
@@ -285,6 +286,28 @@ void data_plane::head(const std::string& name, std::uint64_t limit, reply<std::v
 
 void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {
   impl_->c->report_damage(dataset, segment, holder, why);
+}
+
+void data_plane::copy_segment(dataset_id dataset, segment_id segment, member_id from, reply<void> then) {
+  auto found = impl_->c->parts.metadata.read([&](const metadata::state& s) -> result<block_protocol::pull_segment> {
+    const auto* d = s.find_dataset(dataset);
+    const auto* g = s.find_segment(segment);
+    if (d == nullptr || g == nullptr)
+      return error{errc::not_found, "segment " + to_string(segment) + " is not there (any more)"};
+    block_protocol::pull_segment out;
+    out.what = {segment, dataset, {}, d->format, format::schema_id_of(d->schema), d->created_at_unix_ms, g->file_bytes};
+    for (std::uint32_t p = 0; p < d->partitions.size(); ++p)
+      for (const auto& one : d->partitions[p].segments)
+        if (one.id == segment) out.what.partition = partition_index{p};
+    out.summary = {g->bytes, g->file_bytes, g->records, g->digest};
+    out.from = from;
+    return out;
+  });
+  if (!found) return then(found.error());
+  auto c = impl_->c;
+  impl_->run<void>(
+      [c, what = std::move(*found)]() -> asio::awaitable<result<void>> { co_return co_await pull_copy(c, what); },
+      std::move(then));
 }
 
 void data_plane::collect_garbage(reply<std::size_t> then) {

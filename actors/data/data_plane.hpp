@@ -117,6 +117,11 @@ class data_plane {
   /// the journal.
   void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why);
 
+  /// A copy of a sealed segment of a ready dataset, made here from another member's, every byte checked against its
+  /// digest. Metadata is not told. `corrupted` and nothing left when the digest is another; `already_exists` when there
+  /// is a sealed file.
+  void copy_segment(dataset_id dataset, segment_id segment, member_id from, reply<void> then);
+
   /// Looks for garbage now; `then` gets the number of files removed.
   void collect_garbage(reply<std::size_t> then);
 

@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <actors/data/block_client.hpp>
 #include <actors/data/segment_reading.hpp>
 #include <algorithm>
@@ -40,6 +42,38 @@ result<batch_group> read_group(const storage::segment_reader& reader, std::uint6
     return true;
   };
   TROUPE_TRY_VOID(reader.read_batches(from, to, each));
+  return group;
+}
+
+result<batch_group> read_open_group(const std::string& path, segment_id id, std::uint64_t from, std::uint64_t to,
+                                    std::size_t bytes_max) {
+  batch_group group;
+  group.next = to;
+  TROUPE_TRY(const auto file, storage::file::open(storage::file_operations::system(), path, O_RDONLY));
+  char raw[format::batch_header_bytes];
+  bytes payload;
+  for (std::uint64_t at = 0; at < to;) {
+    TROUPE_TRY_VOID(file.read(raw, sizeof raw, format::segment_header_bytes + at));
+    auto header = format::decode_batch_header({raw, sizeof raw}, id);
+    if (!header) return header.error().with_context(path + ", position " + std::to_string(at));
+    const auto begin = at;
+    at += sizeof raw + header->payload_bytes;
+    if (begin < from || header->count == 0) continue;
+    if (group.records == 0) {
+      group.first = header->first_offset;
+    } else if (group.payload.size() + header->payload_bytes > bytes_max) {
+      group.next = begin;
+      return group;
+    }
+    payload.resize(header->payload_bytes);
+    TROUPE_TRY_VOID(file.read(payload.data(), payload.size(), format::segment_header_bytes + begin + sizeof raw));
+    if (!format::batch_crc_fits(raw, payload))
+      return error{errc::corrupted,
+                   path + ": the batch at position " + std::to_string(begin) + " has a wrong checksum"};
+    group.payload.append(payload);
+    group.records += header->count;
+    group.next = at;
+  }
   return group;
 }
 
@@ -94,6 +128,10 @@ asio::awaitable<result<void>> copy_reader::read_here(std::uint64_t& position, st
     const auto from = position;
     auto read_pending = context_->disk.run([&store, reader, id, digest, from, to,
                                             block_bytes]() mutable -> result<std::pair<batch_group, decltype(reader)>> {
+      if (is_open(digest)) {
+        TROUPE_TRY(auto group, read_open_group(store.path(id), id, from, to, block_bytes));
+        return std::pair{std::move(group), reader};
+      }
       if (!reader) {
         TROUPE_TRY(reader, open_copy(store, id, digest));
       }

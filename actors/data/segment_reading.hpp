@@ -23,6 +23,14 @@ result<std::shared_ptr<const storage::segment_reader>> open_copy(const storage::
 result<batch_group> read_group(const storage::segment_reader& reader, std::uint64_t from, std::uint64_t to,
                                std::size_t bytes_max);
 
+/// The same of a segment that is appended to, or was when a job took its snapshot: found by going from batch to batch,
+/// as such a file has no index. What lies behind `to` is nobody's business.
+result<batch_group> read_open_group(const std::string& path, segment_id id, std::uint64_t from, std::uint64_t to,
+                                    std::size_t bytes_max);
+
+/// A nil digest means a segment that had none when it was asked for: it was open.
+inline bool is_open(const digest128& digest) { return digest == digest128{}; }
+
 /// Where blocks go that come from a file or a peer: `open` gives the room for one, which is then filled, then `close`
 /// keeps it. One that is not closed is to be thrown away.
 class block_sink {

@@ -11,8 +11,9 @@
 #include <vector>
 
 namespace troupe::storage {
+class file_operations;
 class segment_store;
-}
+}  // namespace troupe::storage
 namespace troupe::telemetry {
 class journal;
 class logger;
@@ -80,8 +81,8 @@ struct read_outcome {
   data_format format = data_format::lines;
   troupe::schema schema;
   std::vector<stored_record> records;
-  record_offset next;                                 ///< where to go on
-  std::vector<std::shared_ptr<const bytes>> buffers;  ///< that `records` point into
+  record_offset next;                                ///< where to go on
+  std::vector<std::shared_ptr<const void>> buffers;  ///< that `records` point into
 };
 
 /// Offsets of a partition: `begin` is the first that retention has left, records below `end` may be read.
@@ -162,6 +163,7 @@ struct log_plane_parts {
   telemetry::journal& journal;
   telemetry::metrics& metrics;
   telemetry::logger& log;
+  storage::file_operations* operations = nullptr;  ///< nothing: the operating system's
 };
 
 struct log_plane_options {
@@ -192,8 +194,8 @@ class log_plane {
   using reply = std::function<void(result<T>)>;
 
   /// Routes each record (by the dataset's key, or spread), sends the parts to whoever leads the partitions, retries
-  /// when leaders change. When nothing became durable, an error: `not_found` (no such dataset), `invalid_argument` (a
-  /// record makes no sense, more than 1 MiB for one partition, a sequence below the producer's last),
+  /// when leaders change. When nothing became durable, an error: `not_found` (no such dataset), `invalid_argument` (no
+  /// whole records, more than 1 MiB for one partition), `aborted` (a sequence below the producer's last),
   /// `failed_precondition` (fewer live members than min_copies; the reason), `resource_exhausted` (queues are full),
   /// `deadline_exceeded` and `unavailable` (not known whether it is appended: retry with the same producer and
   /// sequence).

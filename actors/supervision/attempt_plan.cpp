@@ -54,10 +54,23 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
     plan.split = splits->at(what.task);
     const auto* segment = state.find_segment(plan.split->segment);
     const auto* dataset = state.find_dataset(plan.split->dataset);
-    if (segment == nullptr || dataset == nullptr) return impossible(what, "its input is gone");
-    plan.segment = *segment;
+    if (dataset == nullptr) return impossible(what, "its input is gone");
     plan.input_format = dataset->format;
-    plan.has_local_copy = std::find(segment->holders.begin(), segment->holders.end(), self) != segment->holders.end();
+    if (segment != nullptr) {
+      plan.segment = *segment;
+      plan.has_local_copy = std::find(segment->holders.begin(), segment->holders.end(), self) != segment->holders.end();
+    } else {
+      // It is appended to still: the daemons read the beginning that the job's snapshot names, a worker's map of the
+      // file would reach beyond it.
+      const auto& of = job->snapshot.at(plan.split->input).partitions.at(plan.split->partition.value).open;
+      if (!of || of->segment != plan.split->segment || state.find_open(of->segment) == nullptr)
+        return impossible(what, "its input is gone");
+      plan.segment.id = of->segment;
+      plan.segment.bytes = of->bytes;
+      plan.segment.file_bytes = of->file_bytes;
+      plan.segment.records = of->records;
+      plan.segment.holders = state.holders_of(of->segment);
+    }
   } else {
     const auto& committed = job->stages[what.stage.value - 1].committed;
     if (committed.size() < job->plan.map_tasks) return std::optional<attempt_plan>{};

@@ -144,9 +144,7 @@ bool job_supervisor::begin() {
       const auto split = splits->at(task_index(t));
       const auto [at, is_new] = positions.emplace(split.segment, static_cast<std::uint32_t>(input.segments.size()));
       if (is_new) {
-        const auto* segment = s.find_segment(split.segment);
-        input.segments.push_back({split.segment, found->input_names.at(split.input),
-                                  segment == nullptr ? std::vector<member_id>{} : segment->holders});
+        input.segments.push_back({split.segment, found->input_names.at(split.input), s.holders_of(split.segment)});
       }
       input.segment_of_task.push_back(at->second);
     }
@@ -201,10 +199,7 @@ void job_supervisor::members_changed() {
 }
 
 void job_supervisor::holders_changed(segment_id segment) {
-  auto holders = context_.metadata.read([&](const metadata::state& s) {
-    const auto* found = s.find_segment(segment);
-    return found == nullptr ? std::vector<member_id>{} : found->holders;
-  });
+  auto holders = context_.metadata.read([&](const metadata::state& s) { return s.holders_of(segment); });
   tracker_->set_holders(now(), segment, std::move(holders));
   flush();
 }

@@ -10,6 +10,7 @@
 #include <actors/data/module_store.hpp>
 #include <actors/dataflow/worker_messages.hpp>
 #include <actors/dataflow/worker_pool.hpp>
+#include <actors/replication/log_plane.hpp>
 #include <actors/supervision/cluster_actors.hpp>
 #include <actors/supervision/daemon_ports.hpp>
 #include <algorithm>
@@ -37,6 +38,7 @@
 #include <troupe/transport/gate.hpp>
 
 #include "node/daemon/api_services.hpp"
+#include "node/daemon/log_plane_port.hpp"
 #include "node/daemon/ready_file.hpp"
 
 namespace troupe::node {
@@ -128,6 +130,8 @@ struct daemon::impl {
   std::optional<actors::basp_bridge> bridge;
   std::unique_ptr<actors::worker_pool> pool;
   std::unique_ptr<data::data_plane> data;
+  std::unique_ptr<logs::log_plane> logs;
+  std::optional<log_plane_port> log_calls;
   std::unique_ptr<actors::daemon_ports> ports;
   std::unique_ptr<actors::cluster_actors> supervisors;
   std::unique_ptr<actors::node_links> links;
@@ -150,7 +154,7 @@ struct daemon::impl {
   result<void> open_stores();
   result<void> open_gate();
   result<void> join();
-  void begin_work();
+  result<void> begin_work();
   void save_seeds();
   void leave();
   void stop();
@@ -193,7 +197,8 @@ result<void> daemon::impl::load_identity() {
   return directory->save_identity(identity);
 }
 
-/// What a crash left behind goes: spill files belong to nobody, and a segment without its seal was never acknowledged.
+/// What a crash left behind: spill files belong to nobody and go. A segment without its seal stays: it may be a log's
+/// open one, whose next leader asks for it; the garbage collector takes those that metadata does not know.
 result<void> daemon::impl::open_stores() {
   TROUPE_TRY(const auto purged, directory->purge_spill());
   if (purged > 0) log.info("storage", "removed " + std::to_string(purged) + " spill files of an earlier life");
@@ -201,13 +206,8 @@ result<void> daemon::impl::open_stores() {
   TROUPE_TRY(const auto there, segments->list());
   for (const auto id : there) {
     const auto reader = segments->open(id);
-    if (reader) continue;
-    if (reader.error().code() == errc::failed_precondition) {
-      TROUPE_TRY_VOID(segments->remove(id));
-      log.info("storage", "removed segment " + to_string(id) + ", which was never sealed");
-    } else {
-      log.warning("storage", "segment " + to_string(id) + " can't be used: " + reader.error().message());
-    }
+    if (reader || reader.error().code() == errc::failed_precondition) continue;
+    log.warning("storage", "segment " + to_string(id) + " can't be used: " + reader.error().message());
   }
   TROUPE_TRY(auto store, data::module_store::open(directory->modules()));
   modules.emplace(std::move(store));
@@ -351,15 +351,22 @@ result<void> daemon::start() {
     d.stop();
     return joined.error();
   }
-  d.begin_work();
+  if (const auto begun = d.begin_work(); !begun) {
+    d.stop();
+    return begun.error();
+  }
   return ok();
 }
 
 /// From member to working node: supervisors, links, API. Then the port says so.
-void daemon::impl::begin_work() {
+result<void> daemon::impl::begin_work() {
   data = std::make_unique<data::data_plane>(
       data::data_plane_parts{card, identity.address, *segments, *modules, *blocks, *metadata, journal, metrics, log});
   data->serve(*gate);
+  TROUPE_TRY(logs, logs::log_plane::open({card, identity.address, directory->logs(), *segments, *metadata, *data,
+                                          journal, metrics, log}));
+  logs->serve(*gate);
+  log_calls.emplace(*logs);
   ports = std::make_unique<actors::daemon_ports>(*pool, *data, *blocks, *segments);
   actors::cluster_actors_config settings;
   settings.self = identity.member_id;
@@ -401,9 +408,11 @@ void daemon::impl::begin_work() {
 
   services.emplace(api_services{identity.cluster_id, identity.member_id, identity.name, config.cluster_name, card.token,
                                 program, directory->spill(), *metadata, *data, *modules, *supervisors, journal, metrics,
-                                changes, blocking, ready, [this](std::string reason) {
+                                changes, blocking, ready,
+                                [this](std::string reason) {
                                   finish({false, std::move(reason)});
-                                }});
+                                },
+                                &*log_calls});
   transport::http_router router;
   add_cluster_routes(router, *services);
   add_membership_routes(router, *services);
@@ -425,6 +434,7 @@ void daemon::impl::begin_work() {
   ready = true;
   log.info("node",
            identity.name + " of cluster " + to_string(identity.cluster_id) + " is ready on " + identity.address);
+  return ok();
 }
 
 ending daemon::run() {
@@ -479,6 +489,7 @@ void daemon::impl::stop() {
   if (supervisors) supervisors->stop();
   pool.reset();
   if (gate) gate->stop();
+  if (logs) logs->stop();
   if (data) data->stop();
   if (metadata) metadata->stop();
   if (signals) signals->cancel();
@@ -491,6 +502,8 @@ void daemon::impl::stop() {
   links.reset();
   supervisors.reset();
   ports.reset();
+  log_calls.reset();
+  logs.reset();
   data.reset();
   bridge.reset();
   system.reset();

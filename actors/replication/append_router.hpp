@@ -1,0 +1,45 @@
+#pragma once
+#include <actors/replication/leader_host.hpp>
+#include <actors/replication/log_links.hpp>
+#include <actors/replication/record_split.hpp>
+
+namespace troupe::logs {
+
+/// Appends for whoever asks this node: divides them among partitions, sends each part to the member that leads, and
+/// goes on asking while leaders change. `append` on any thread, the rest on the log thread.
+class append_router : public std::enable_shared_from_this<append_router> {
+ public:
+  append_router(log_context_ptr c, std::shared_ptr<log_links> links, std::shared_ptr<leader_host> leaders)
+      : context_(std::move(c)), links_(std::move(links)), leaders_(std::move(leaders)) {}
+
+  void append(append_request what, log_plane::reply<append_outcome> then);
+  /// A part that another member routed here.
+  void serve(shared_bytes call, log_links::answer then);
+
+ private:
+  /// An append without a producer borrows one of this node's, so that a retry after a leader's change is known. One
+  /// that is lent is not lent again before it is back: its sequences come in order.
+  struct lent_producer {
+    uuid producer;
+    std::uint64_t sequence = 0;
+  };
+  struct request;
+  struct part_state;
+  using request_ptr = std::shared_ptr<request>;
+
+  boost::asio::awaitable<void> run(request_ptr r);
+  boost::asio::awaitable<void> send_part(request_ptr r, std::size_t index);
+  boost::asio::awaitable<result<append_answer>> ask(member_id whom, const request& r, const append_part& part,
+                                                    transport::steady_time deadline);
+  result<routing_rule> rule_of(const std::string& dataset, dataset_id& id) const;
+  void finish(request& r);
+
+  log_context_ptr context_;
+  std::shared_ptr<log_links> links_;
+  std::shared_ptr<leader_host> leaders_;
+  std::vector<lent_producer> idle_producers_;
+  std::size_t producers_made_ = 0;
+  std::size_t bytes_waiting_ = 0;
+};
+
+}  // namespace troupe::logs

@@ -1,0 +1,239 @@
+#include <actors/data/data_plane.hpp>
+#include <actors/replication/housekeeper.hpp>
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <troupe/storage/segment_store.hpp>
+#include <troupe/telemetry/journal.hpp>
+#include <troupe/telemetry/log.hpp>
+
+namespace troupe::logs {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using transport::after;
+using transport::steady_time;
+
+namespace {
+constexpr std::size_t copies_at_once = 2;
+constexpr auto pause_after_failure = 10s;  ///< for the segment that could not be copied
+constexpr auto proposal_time_max = 10s;
+constexpr auto check_time_max = 10min;
+constexpr std::uint64_t scrub_bytes_per_second = 8 << 20;
+
+replication::repair_options repair_options_of(const log_plane_options& o) {
+  replication::repair_options out;
+  out.bytes_per_second = o.repair_bytes_per_second;
+  return out;
+}
+
+steady_time steady(replication::time_point at) { return std::chrono::time_point_cast<steady_time::duration>(at); }
+}  // namespace
+
+housekeeper::housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders)
+    : context_(std::move(c)),
+      checker_(std::move(checker)),
+      leaders_(std::move(leaders)),
+      planner_(repair_options_of(context_->options)),
+      bandwidth_(context_->options.repair_bytes_per_second),
+      scrub_bandwidth_(scrub_bytes_per_second),
+      scrub_(context_->options.scrub_period) {}
+
+void housekeeper::start() {
+  asio::co_spawn(context_->io, repair_for_ever(), asio::detached);
+  asio::co_spawn(context_->io, give_up_for_ever(), asio::detached);
+  asio::co_spawn(context_->io, scrub_for_ever(), asio::detached);
+  asio::co_spawn(context_->io, keep_house_for_ever(), asio::detached);
+}
+
+asio::awaitable<check_verdict> housekeeper::check(checked_copy what) {
+  auto pending = transport::await_result<check_verdict>(
+      [&](std::function<void(result<check_verdict>)> then) {
+        checker_->check(what, [then = std::move(then)](check_verdict v) { then(std::move(v)); });
+      },
+      after(check_time_max));
+  auto said = co_await std::move(pending);
+  if (said) co_return std::move(*said);
+  co_return check_verdict{what.segment, errc::resource_exhausted, said.error().message(), 0};
+}
+
+asio::awaitable<result<metadata::response>> housekeeper::propose(metadata::command what) {
+  const auto time_max = std::chrono::milliseconds(proposal_time_max);
+  auto pending = transport::await_result<metadata::response>(
+      [&](std::function<void(result<metadata::response>)> then) {
+        context_->propose(std::move(what), time_max, std::move(then));
+      },
+      after(time_max + 1s));
+  co_return co_await std::move(pending);
+}
+
+asio::awaitable<void> housekeeper::repair_for_ever() {
+  const auto self = shared_from_this();
+  while (!context_->stopping) {
+    const auto seen = changed_.generation();
+    const auto now = context_->now().now;
+    std::erase_if(failed_until_, [&](const auto& one) { return one.second <= std::chrono::steady_clock::now(); });
+    const auto tasks = context_->parts.metadata.read(
+        [&](const metadata::state& s) { return planner_.plan(now, s, context_->self.member); });
+    for (const auto& task : tasks) {
+      if (copying_.size() >= copies_at_once) break;
+      if (failed_until_.contains(task.segment) || !copying_.insert(task.segment).second) continue;
+      asio::co_spawn(context_->io, copy(task), asio::detached);
+    }
+    co_await changed_.wait(seen, after(context_->options.repair_interval));
+  }
+}
+
+/// One copy, from the first holder that can give it. What lies here already (a copy that was given up, or made by a try
+/// that metadata never heard of) counts when it is whole.
+asio::awaitable<void> housekeeper::copy(replication::copy_task task) {
+  const auto self = shared_from_this();
+  const auto id = task.segment;
+  checked_copy expected;
+  expected.segment = id;
+  expected.digest = task.digest;
+  auto verdict = co_await check(expected);
+  member_id source = task.sources.front();
+  result<void> made = ok();
+  if (verdict.code == errc::resource_exhausted) {
+    made = error{verdict.code, verdict.why};
+  } else if (verdict.code != errc::none) {
+    if (verdict.code != errc::not_found) {
+      const auto removed = context_->parts.segments.remove(id);
+      if (!removed) context_->parts.log.warning("log", removed.error().message());
+    }
+    const auto begin = steady(bandwidth_.reserve(context_->now().now, task.file_bytes));
+    if (begin > std::chrono::steady_clock::now()) co_await transport::sleep_until(begin);
+    for (const auto from : task.sources) {
+      if (context_->stopping) break;
+      source = from;
+      auto pending = transport::await_result<void>(
+          [&](std::function<void(result<void>)> then) {
+            context_->parts.data.copy_segment(task.dataset, id, from, std::move(then));
+          },
+          after(check_time_max));
+      made = co_await std::move(pending);
+      if (made) break;
+      context_->parts.log.warning("log", "segment " + to_string(id) + " could not be copied from " +
+                                             context_->name_of(from) + ": " + made.error().message());
+    }
+    if (made) {
+      context_->count.copies_made.add();
+      context_->count.bytes_copied.add(task.file_bytes);
+    }
+  }
+  if (made && !context_->stopping) {
+    metadata::command what = metadata::add_holder{task.dataset, id, context_->self, source, task.digest};
+    const auto listed = co_await propose(std::move(what));
+    if (!listed) made = listed.error();
+    if (listed)
+      context_->parts.journal.append("copy_made", context_->name_of(context_->self.member),
+                                     "a copy of segment " + to_string(id) + " of dataset " + to_string(task.dataset) +
+                                         " was made from " + context_->name_of(source));
+  }
+  if (!made) failed_until_[id] = after(pause_after_failure);
+  copying_.erase(id);
+  changed_.notify_all();
+}
+
+asio::awaitable<void> housekeeper::give_up_for_ever() {
+  const auto self = shared_from_this();
+  while (!context_->stopping) {
+    const auto seen = changed_.generation();
+    const auto surplus = context_->parts.metadata.read(
+        [&](const metadata::state& s) { return planner_.plan_removals(s, context_->self.member); });
+    for (const auto& removal : surplus) {
+      if (context_->stopping) co_return;
+      co_await give_up(removal);
+    }
+    co_await changed_.wait(seen, after(context_->options.repair_interval));
+  }
+}
+
+/// Once every other live holder has said that its own copy is whole: rot that nobody has seen must not be what is left.
+asio::awaitable<void> housekeeper::give_up(metadata::remove_holder removal) {
+  checked_copy expected;
+  expected.segment = removal.segment;
+  const auto others = context_->parts.metadata.read([&](const metadata::state& s) {
+    std::vector<member_id> live;
+    if (const auto* g = s.find_segment(removal.segment)) {
+      expected.digest = g->digest;
+      for (const auto h : g->holders)
+        if (h != context_->self.member && s.is_live(h)) live.push_back(h);
+    }
+    return live;
+  });
+  for (const auto other : others) {
+    const auto whole = co_await checker_->check_at(other, expected, after(check_time_max));
+    if (whole) continue;
+    const auto code = whole.error().code();
+    if (code == errc::corrupted || code == errc::not_found || code == errc::io_error)
+      context_->parts.data.report_damage(removal.dataset, removal.segment, other, whole.error().message());
+    co_return;
+  }
+  metadata::command what = removal;
+  const auto removed = co_await propose(std::move(what));
+  if (!removed && removed.error().code() != errc::failed_precondition)
+    context_->parts.log.info("log", "a copy that is not needed stays for now: " + removed.error().message());
+}
+
+asio::awaitable<void> housekeeper::scrub_for_ever() {
+  const auto self = shared_from_this();
+  while (!context_->stopping) {
+    const auto next = context_->parts.metadata.read(
+        [&](const metadata::state& s) { return scrub_.next(context_->now().now, s, context_->self.member); });
+    const auto look_again = after(1min);
+    const auto due = next ? std::min(steady(next->second), look_again) : look_again;
+    if (!next || due > std::chrono::steady_clock::now()) {
+      // Not woken by every change: an hour more or less does not matter here.
+      while (!context_->stopping && std::chrono::steady_clock::now() < due) {
+        const auto step = std::min<steady_time>(due, after(1s));
+        co_await transport::sleep_until(step);
+      }
+      continue;
+    }
+    const auto& what = next->first;
+    const auto begin = steady(scrub_bandwidth_.reserve(context_->now().now, what.file_bytes));
+    if (begin > std::chrono::steady_clock::now()) co_await transport::sleep_until(begin);
+    if (context_->stopping) co_return;
+    checked_copy expected;
+    expected.segment = what.segment;
+    expected.digest = what.digest;
+    const auto verdict = co_await check(expected);
+    scrub_.checked(context_->now().now, what.segment);
+    // It may have been given up meanwhile.
+    const bool held = context_->parts.metadata.read([&](const metadata::state& s) {
+      const auto holders = s.holders_of(what.segment);
+      return std::find(holders.begin(), holders.end(), context_->self.member) != holders.end();
+    });
+    if (held && verdict.code != errc::none && verdict.code != errc::resource_exhausted)
+      context_->parts.data.report_damage(what.dataset, what.segment, context_->self.member, verdict.why);
+  }
+}
+
+asio::awaitable<void> housekeeper::keep_house_for_ever() {
+  const auto self = shared_from_this();
+  while (!context_->stopping) {
+    co_await transport::sleep_until(after(context_->options.housekeeping_interval));
+    if (context_->stopping) co_return;
+    leaders_->evaluate();
+    leaders_->balance();
+    // One member does it for all; a second one's commands would do no harm.
+    std::vector<metadata::trim_partition> trims;
+    context_->parts.metadata.read([&](const metadata::state& s) {
+      for (const auto& [id, m] : s.members()) {
+        if (!s.is_live(id)) continue;
+        if (id == context_->self.member) trims = replication::plan_retention(s, context_->now().unix_ms);
+        break;
+      }
+      return 0;
+    });
+    for (auto& trim : trims) {
+      metadata::command what = trim;
+      const auto done = co_await propose(std::move(what));
+      if (!done && done.error().code() == errc::unavailable) break;
+    }
+  }
+}
+
+}  // namespace troupe::logs
