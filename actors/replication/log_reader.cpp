@@ -179,6 +179,9 @@ asio::awaitable<result<read_outcome>> log_reader::run(read_request what) {
       if (!batches) co_return batches.error();
       auto taken = take_records(*batches, found->sealed->id, found->base, what, out);
       if (!taken) co_return taken.error();
+      // What an import or a job wrote has the time of its batch, which is nobody's append.
+      if (found->sealed->epoch.value == 0)
+        for (auto& r : out.records) r.appended_at_unix_ms = 0;
       co_return std::move(out);
     }
     if (!found->open) {
