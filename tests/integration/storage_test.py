@@ -54,13 +54,14 @@ class Damage(ClusterTest):
             found = self.damaged_copies()
             if found:
                 break
-        # What was read is reported, and does not count as a copy any more; what is whole is never blamed.
+        # What was read is reported (what is whole is never blamed), taken out, and made anew from the other copy.
         self.assertTrue(found)
         self.assertLessEqual(found, {("node2", segment) for segment in segments})
-        for partition in self.cluster.json("describe", "one_bad")["partitions"]:
-            for segment in partition["segments"]:
-                if ("node2", segment["id"]) in found:
-                    self.assertEqual(partition["copies"], ["node1"])
+        copies = lambda: [partition["copies"] for partition in self.cluster.json("describe", "one_bad")["partitions"]]
+        self.cluster.wait_until("two copies of everything", lambda: all(sorted(names) == ["node1", "node2"] for names in copies()))
+        batches = lambda node, segment: (self.cluster.node_folder(node) / "segments" / f"{segment}.seg").read_bytes()[4096:]
+        for node, segment in found:
+            self.assertTrue(batches(node, segment) == batches("node1", segment), f"the new copy of segment {segment} is not the old one")
 
     def test_a_flipped_bit_in_one_copy_does_not_change_an_export(self):
         for name in ("node1", "node2"):

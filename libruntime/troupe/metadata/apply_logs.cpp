@@ -152,8 +152,7 @@ result<void> state::check_seal(const sealed_segment& s, const partition& p) cons
     const auto& replicas = p.log.open->replicas;
     const bool all_gone =
         std::all_of(replicas.begin(), replicas.end(), [&](const auto& r) { return find_member(r.member) == nullptr; });
-    if (!all_gone || s.records != 0)
-      return error{errc::invalid_argument, name + " would be sealed without a holder"};
+    if (!all_gone || s.records != 0) return error{errc::invalid_argument, name + " would be sealed without a holder"};
   }
   if (!distinct(s.holders)) return error{errc::invalid_argument, "a member holds " + name + " twice"};
   for (const auto& holder : s.holders) {
