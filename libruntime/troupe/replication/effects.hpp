@@ -106,7 +106,9 @@ struct propose {
 };
 
 struct appended {
-  record_offset first_offset;  ///< within the partition, as readers count
+  /// Within the partition, as readers count. Of a duplicate that retention has removed since, only that it lies before
+  /// the first record that is left.
+  record_offset first_offset;
   std::uint32_t count = 0;
   bool duplicate = false;  ///< an earlier try had done it
 };

@@ -30,7 +30,7 @@ result<void> log_leader::append(moment now, const metadata::state& s, append_id 
   return ok();
 }
 
-/// Records of the partition before the segment.
+/// Records of the partition before the segment, which is the open one or not trimmed yet.
 std::uint64_t log_leader::base_of(const metadata::state& s, segment_id id) const {
   const auto* p = s.find_partition(options_.where.dataset, options_.where.partition);
   if (p == nullptr) return 0;
@@ -101,7 +101,13 @@ bool log_leader::is_new(const metadata::state& s, item& i) {
                                            " of at least " + std::to_string(min_copies_) + " copies yet"});
     return false;
   }
-  answer(i, appended{record_offset{base_of(s, last->segment) + last->first_offset.value}, last->count, true});
+  auto first = base_of(s, last->segment) + last->first_offset.value;
+  if (last->segment != segment_ && s.find_segment(last->segment) == nullptr) {
+    // Retention has taken the segment, and with it where exactly in the partition it began: not among what is left.
+    const auto* p = s.find_partition(options_.where.dataset, options_.where.partition);
+    first = p == nullptr ? 0 : p->log.trimmed_records - std::min<std::uint64_t>(last->count, p->log.trimmed_records);
+  }
+  answer(i, appended{record_offset{first}, last->count, true});
   return false;
 }
 

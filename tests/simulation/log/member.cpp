@@ -135,7 +135,8 @@ void world::crash(member& m, bool power) {
   lost_connection(m);
 }
 
-/// With policy `seal` a segment's tail may go with the power of all its replicas, and only then.
+/// With policy `seal` a segment's tail may go with the power of all its replicas that have no rot, and only then: what
+/// stands behind a rotten batch cannot be told from what was never written, so a rotten copy keeps no tail either.
 void world::lose_tails(member& m) {
   const auto* s = truth();
   if (s == nullptr) return;
@@ -145,7 +146,7 @@ void world::lose_tails(member& m) {
     auto& gone = powerless_[id];
     gone.insert(m.id);
     if (std::all_of(open->replicas.begin(), open->replicas.end(),
-                    [&](const auto& r) { return gone.contains(r.member); }))
+                    [&](const auto& r) { return gone.contains(r.member) || !is_intact(id, r.member, *s); }))
       check_.forgive(id);
   }
 }

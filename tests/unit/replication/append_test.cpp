@@ -64,6 +64,23 @@ TEST_CASE("a retry is answered as the first time, also after a change of leader 
   CHECK(c.answers.at(late)->duplicate);
 }
 
+TEST_CASE("a retry of what retention has removed since is not given the offset of another record") {
+  // A draft counted from the end of all segments when it did not find the right one, which the simulator found.
+  log_cluster c(3);
+  c.lead(1);
+  REQUIRE(c.acknowledged(c.append(1, 1)));
+  REQUIRE(c.acknowledged(c.append(2, 1, "a\nb\n", 2)));
+  c.lead(2);
+  REQUIRE(c.acknowledged(c.append(3, 1)));
+  c.must(metadata::trim_partition{c.where.dataset, c.where.partition, c.partition().segments.front().id});
+  REQUIRE(c.partition().log.trimmed_records == 3);
+  const auto again = c.append(2, 1, "a\nb\n", 2);
+  REQUIRE(c.acknowledged(again));
+  CHECK(c.answers.at(again)->duplicate);
+  CHECK(c.answers.at(again)->count == 2);
+  CHECK(c.offset_of(again) + 2 <= c.partition().log.trimmed_records);
+}
+
 TEST_CASE("a segment that ends before anything was written takes nothing from what producers wrote") {
   // A draft took the table of the segment before, which the simulator found.
   log_cluster c(3);
