@@ -3,7 +3,7 @@
 #
 #   troupe_precompiled(TARGET KIND)      KIND: plain, asio, actors (each holds those before it); tests: test_plain, test_asio, test_actors
 #
-# Sources include what they need all the same: the tree also builds with -DTROUPE_PRECOMPILED=OFF, which is how clang-tidy reads it.
+# Sources are to include what they need all the same: -DTROUPE_PRECOMPILED=OFF builds without, and is how clang-tidy reads the tree.
 option(TROUPE_PRECOMPILED "Use precompiled headers" ON)
 
 set(TROUPE_HEADERS_plain
