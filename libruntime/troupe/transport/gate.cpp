@@ -125,8 +125,9 @@ awaitable<void> gate::state::accept_all() {
     const int why = accept_some();
     if (!is_out_of_descriptors(why)) continue;
     // The backlog stays readable: without a pause this would spin. Those that say nothing give their descriptors back.
-    newcomers->evict(newcomers->size() / 2 + 1);
+    // The cause is said before them: of what comes together, only the first is printed at once.
     refuse("no descriptors left", local, "out of descriptors or memory (raise `ulimit -n`): new connections wait");
+    newcomers->evict(newcomers->size() / 2 + 1);
     co_await sleep_until(after(out_of_descriptors_pause));
   }
 }
