@@ -147,6 +147,10 @@ outcome<void> events(session& s, const arguments& given) {
   const auto keep = static_cast<std::size_t>(limit.value_or(1000));
   if (items.size() > keep) items.erase(items.begin(), items.end() - static_cast<std::ptrdiff_t>(keep));
   if (!given.has("--follow")) {
+    if (items.empty() && !what.empty() && s.settings.output == output_format::table) {
+      s.print("no event of the " + std::to_string(all.size()) + " that this node remembers is about " + what + "\n");
+      return done();
+    }
     show_items(s, items, event_columns);
     return done();
   }

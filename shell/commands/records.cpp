@@ -16,11 +16,11 @@ std::vector<column> columns_of(const json::array& items, std::vector<std::string
   std::vector<column> columns{{"PARTITION", "partition"}, {"OFFSET", "offset"}};
   const auto* first = items.empty() ? nullptr : member_at(items[0], "record");
   if (first == nullptr || !first->is_object()) {
-    columns.push_back({"RECORD", "record"});
+    columns.push_back({"RECORD", "record", shown_as::value});
     return columns;
   }
   for (const auto& [field, value] : first->get_object()) names.push_back("record." + std::string(field));
-  for (const auto& path : names) columns.push_back({path.c_str() + 7, path.c_str()});
+  for (const auto& path : names) columns.push_back({path.c_str() + 7, path.c_str(), shown_as::value});
   return columns;
 }
 
@@ -80,7 +80,7 @@ void show_more_records(session& s, const json::array& items, bool first) {
   if (items.empty()) return;
   std::string out;
   if (s.settings.output == output_format::json) {
-    for (const auto& item : items) out += json::serialize(item) + "\n";
+    for (const auto& item : items) out += compact(item) + "\n";
     return s.print(out);
   }
   if (s.settings.output == output_format::csv) {
@@ -97,7 +97,7 @@ void show_more_records(session& s, const json::array& items, bool first) {
   }
   if (are_texts(items)) return s.print(as_texts(items));
   for (const auto& item : items)
-    if (const auto* record = member_at(item, "record")) out += harmless(json::serialize(*record)) + "\n";
+    if (const auto* record = member_at(item, "record")) out += harmless(compact(*record)) + "\n";
   s.print(out);
 }
 

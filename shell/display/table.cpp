@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <charconv>
 #include <cstdio>
 #include <shell/display/table.hpp>
 #include <shell/session.hpp>
@@ -47,8 +48,29 @@ const json::value* member_at(const json::value& object, std::string_view path) {
   return at;
 }
 
+std::string compact(const json::value& value) {
+  const auto between = [](const std::string& out) { return out.size() > 1 ? "," : ""; };
+  if (const auto* real = value.if_double()) {
+    char text[32];  // the shortest that reads back as the same number; the library writes 1.5 as 1.5E0
+    return {text, std::to_chars(text, text + sizeof text, *real).ptr};
+  }
+  if (const auto* list = value.if_array()) {
+    std::string out = "[";
+    for (const auto& element : *list) out += between(out) + compact(element);
+    return out + "]";
+  }
+  if (const auto* object = value.if_object()) {
+    std::string out = "{";
+    for (const auto& [name, member] : *object)
+      out += between(out) + json::serialize(json::string(name)) + ":" + compact(member);
+    return out + "}";
+  }
+  return json::serialize(value);
+}
+
 std::string cell_text(const json::value* value, shown_as how, bool for_people) {
   if (value == nullptr || value->is_null()) return for_people ? "-" : "";
+  if (how == shown_as::value && !value->is_string()) return for_people ? harmless(compact(*value)) : compact(*value);
   if (for_people && how == shown_as::bytes && value->is_number()) {
     json::error_code failed;
     const auto bytes = value->to_number<std::uint64_t>(failed);
@@ -79,7 +101,7 @@ std::string cell_text(const json::value* value, shown_as how, bool for_people) {
     std::snprintf(text, sizeof text, "%.3g", *real);
     return text;
   }
-  return json::serialize(*value);
+  return compact(*value);
 }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right) {
@@ -144,7 +166,7 @@ void write_pretty(std::string& out, const json::value& value, const std::string&
     }
     out += "\n" + indent + "]";
   } else {
-    out += json::serialize(value);
+    out += compact(value);
   }
 }
 

@@ -7,8 +7,9 @@ namespace troupe::shell {
 
 class session;
 
-/// How a table writes a member for people; CSV has it as JSON has it.
-enum class shown_as { text, bytes, time, list, hash };
+/// How a table writes a member for people; CSV has it as JSON has it. `value` is a record's: nothing is rounded, and what
+/// has parts is JSON in both.
+enum class shown_as { text, bytes, time, list, hash, value };
 
 /// A column: a member of the items by its path («tasks.done»).
 struct column {
@@ -34,6 +35,9 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows, const std
 
 /// A row of CSV as RFC 4180 has it, with \n at the end.
 std::string csv_row(const std::vector<std::string>& cells);
+
+/// JSON in one line; numbers are the shortest text that reads back as the same number.
+std::string compact(const boost::json::value& value);
 
 /// JSON with two spaces of indentation and \n at the end.
 std::string pretty(const boost::json::value& value);

@@ -38,6 +38,20 @@ TEST_CASE("cells are for people or for programs") {
   CHECK(cell("evil", shown_as::text, true) == "a·[2Jb");
 }
 
+TEST_CASE("a record's cells are neither rounded nor flattened") {
+  const auto value =
+      json::parse(R"({"x":0.1234567890123,"n":1.5,"big":18446744073709551615,"in":{"a":[1,2.5],"b":"c"}})");
+  for (const bool people : {true, false}) {
+    const auto cell = [&](const char* path) { return cell_text(member_at(value, path), shown_as::value, people); };
+    CHECK(cell("x") == "0.1234567890123");
+    CHECK(cell("n") == "1.5");
+    CHECK(cell("big") == "18446744073709551615");
+    CHECK(cell("in") == R"({"a":[1,2.5],"b":"c"})");
+  }
+  CHECK(cell_text(member_at(value, "x"), shown_as::text, true) == "0.123");
+  CHECK(compact(value) == R"({"x":0.1234567890123,"n":1.5,"big":18446744073709551615,"in":{"a":[1,2.5],"b":"c"}})");
+}
+
 TEST_CASE("JSON for people is the same JSON") {
   const auto value = json::parse(R"([{"a":1,"b":["x","y"],"c":{},"d":[{"e":"\u00fc\n"}]},2])");
   CHECK(json::parse(pretty(value)) == value);
