@@ -54,19 +54,30 @@ struct api_services {
   log_port* logs = nullptr;               ///< nothing: this node cannot append yet
 };
 
+/// A node that stops or is fenced ends what waits in it; to a client that is one more node that can't answer now.
+template <class T>
+result<T> of_a_node_that_goes(result<T> r) {
+  if (!r && (r.error().code() == errc::cancelled || r.error().code() == errc::aborted))
+    return error{errc::unavailable, r.error().message()};
+  return r;
+}
+
 /// Commits a command; the deadline covers the way to the metadata's leader and back. A fresh request id each: HTTP
 /// clients that retry do so with a new request.
 inline boost::asio::awaitable<result<metadata::response>> propose(api_services& s, metadata::command what,
                                                                   std::uint32_t deadline_ms = 10'000) {
-  co_return co_await transport::await_result<metadata::response>(
+  auto done = co_await transport::await_result<metadata::response>(
       [&](auto then) { s.metadata.propose(std::move(what), request_id::random(), deadline_ms, std::move(then)); },
       transport::after(std::chrono::milliseconds(deadline_ms + 500)));
+  co_return of_a_node_that_goes(std::move(done));
 }
 
 /// Brings this node's view up to date: what was committed before the call is seen after it.
 inline boost::asio::awaitable<result<void>> catch_up(api_services& s, std::uint32_t deadline_ms = 3'000) {
-  co_return co_await transport::await_result<void>([&](auto then) { s.metadata.barrier(deadline_ms, std::move(then)); },
-                                                   transport::after(std::chrono::milliseconds(deadline_ms + 500)));
+  auto done =
+      co_await transport::await_result<void>([&](auto then) { s.metadata.barrier(deadline_ms, std::move(then)); },
+                                             transport::after(std::chrono::milliseconds(deadline_ms + 500)));
+  co_return of_a_node_that_goes(std::move(done));
 }
 
 /// The same for a request that reads: nothing to do when it says `?consistency=stale`, which works while nobody
