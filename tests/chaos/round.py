@@ -35,6 +35,7 @@ class Round:
         self.problems, self.history = [], []
         self.lock = threading.Lock()
         self.full = set()      # nodes whose disk is full: they may end
+        self.fat = False       # producers send long lines, so that reserved room is used up on full disks
         self.flipped = set()   # segments of which a copy was damaged
         self.gaps = {}         # fault: longest times between two acknowledged appends of a producer
         self.kinds = [k for k in faults.ALL if (k.needs is None or k.needs in can) and (not faults_wanted or k.__name__.lower() in faults_wanted)]

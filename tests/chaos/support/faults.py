@@ -167,10 +167,12 @@ class DiskFull(Fault):
                 except OSError:
                     left //= 2
         self.round.full.add(self.node)
-        return f"the disk of {what} is full"
+        self.round.fat = self.random.random() < 0.5
+        return f"the disk of {what} is full" + (", and lines are long" if self.round.fat else "")
 
     def heal(self):
         self.filler.unlink(missing_ok=True)
+        self.round.fat = False
         self.round.full.discard(self.node)
         # A node whose disk is full may end, with its reason; whoever frees the disk starts it again.
         if not self.cluster.runs(self.node):

@@ -1,4 +1,5 @@
 """Five real nodes on 127.0.0.1 to 127.0.0.5, each with a disk of its own where that is possible."""
+import json
 import os
 import pathlib
 import random
@@ -153,9 +154,16 @@ class FiveNodes:
         """As `ask`, until somebody gives a good answer."""
         return self.wait_until(f"{method} {path} is answered", lambda: self.ask(method, path, body, timeout), seconds)
 
-    def members(self, nodes=None):
-        answer = self.ask("GET", "/api/v1/nodes", timeout=1.5, nodes=nodes)
-        return {item["name"]: item for item in answer["items"]} if answer else {}
+    def members(self):
+        """As a node says that knows what is so now: one that is cut off answers too, with what it knew."""
+        for node in random.sample(self.nodes, len(self.nodes)):
+            try:
+                status, headers, text = self.client().request(node.address, "GET", "/api/v1/nodes", timeout=1.5)
+            except Unreachable:
+                continue
+            if status == 200 and headers.get("Troupe-Stale") != "true":
+                return {item["name"]: item for item in json.loads(text)["items"]}
+        return {}
 
     def metadata_leader(self):
         return next((self.by_name[name] for name, m in self.members().items() if m["leader"] and m["state"] == "alive"), None)
