@@ -291,7 +291,7 @@ void metadata_core::register_self(std::function<void(result<std::string>)> then)
   try_register(std::make_shared<std::function<void(result<std::string>)>>(std::move(then)));
 }
 
-void metadata_core::try_register(std::shared_ptr<std::function<void(result<std::string>)>> then) {
+void metadata_core::try_register(const std::shared_ptr<std::function<void(result<std::string>)>>& then) {
   auto who = options.who;
   who.id = options.self.member;
   who.incarnation = options.self.incarnation;

@@ -110,7 +110,7 @@ class metadata_core {
   void tick();
   void expire(steady_time now);
   void cancel_all(const error& why);
-  void try_register(std::shared_ptr<std::function<void(result<std::string>)>> then);
+  void try_register(const std::shared_ptr<std::function<void(result<std::string>)>>& then);
   [[nodiscard]] error no_answer() const;
 
   std::shared_mutex& mutex_;

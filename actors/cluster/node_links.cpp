@@ -147,8 +147,8 @@ struct node_links::impl : std::enable_shared_from_this<node_links::impl> {
   }
 
   /// Dialling side: says who we are and learns the other's gateway.
-  void greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then,
-             std::function<void()> ended);
+  void greet(const caf::actor& other, member_id expected, const std::function<void(result<void>)>& then,
+             const std::function<void()>& ended);
   void arrived(caf::event_based_actor* self, const message::link_hello& from, const caf::actor& gateway,
                std::function<void()> ended);
 };
@@ -195,8 +195,8 @@ void node_links::impl::arrived(caf::event_based_actor* self, const message::link
   parts.connected(from.member, from.incarnation, gateway);
 }
 
-void node_links::impl::greet(const caf::actor& other, member_id expected, std::function<void(result<void>)> then,
-                             std::function<void()> ended) {
+void node_links::impl::greet(const caf::actor& other, member_id expected, const std::function<void(result<void>)>& then,
+                             const std::function<void()>& ended) {
   auto me = shared_from_this();
   auto work = std::make_shared<task>([me, other, expected, then, ended](caf::event_based_actor* self) {
     self->request(other, hello_time_max, message::link_hello{me->parts.self.member, me->parts.self.incarnation},

@@ -239,6 +239,12 @@ void segment_output::taken(replica& r) {
   release(at(r.taken));
   ++r.taken;
   r.sent = std::max(r.sent, r.taken);
+  drop_unclaimed();
+}
+
+void segment_output::release(batch& b) { --b.claims; }
+
+void segment_output::drop_unclaimed() {
   while (!batches_.empty() && batches_.front().claims == 0) {
     auto then = std::move(batches_.front().then);
     batches_.pop_front();
@@ -249,8 +255,6 @@ void segment_output::taken(replica& r) {
       then(ok());
   }
 }
-
-void segment_output::release(batch& b) { --b.claims; }
 
 void segment_output::ended(replica& r, result<void> outcome) {
   r.running = false;
@@ -270,15 +274,7 @@ void segment_output::ended(replica& r, result<void> outcome) {
     // What it has not taken, it will not touch any more.
     const auto begin = r.taken;
     for (auto i = begin; i < appended_; ++i) release(at(i));
-    while (!batches_.empty() && batches_.front().claims == 0) {
-      auto then = std::move(batches_.front().then);
-      batches_.pop_front();
-      ++first_;
-      if (failed_)
-        then(*failed_);
-      else
-        then(ok());
-    }
+    drop_unclaimed();
   }
   finish();
 }

@@ -56,6 +56,8 @@ class segment_output : public std::enable_shared_from_this<segment_output> {
   boost::asio::awaitable<void> wait(replica& r);
   void taken(replica& r);
   void release(batch& b);
+  /// Batches that nobody waits for go, the oldest first, and their callers hear how it went.
+  void drop_unclaimed();
   void ended(replica& r, result<void> outcome);
   void give_up(error why);
   void finish();

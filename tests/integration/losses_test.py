@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from support.cluster import Cluster, ClusterTest, make_counted_text
+from support.cluster import Cluster, ClusterTest
 
 
 class Losses(ClusterTest):
@@ -14,13 +14,7 @@ class Losses(ClusterTest):
     def setUpClass(cls):
         cls.cluster = Cluster(nodes=3, slots=2)
         cls.addClassCleanup(cls.cluster.close)
-        cls.text, cls.counts = make_counted_text(cls.cluster.folder / "text", 72)
-        cls.cluster.shell("import", cls.text, "to", "corpus", "--copies", "2", "--partitions", "6")
-        cls.cluster.load("gated_count")
-        cls.cluster.shell("run", "gated_count", "corpus", "to", "reference", "--copies", "2")
-        cls.expected = cls.cluster.export("reference")
-        found = dict(line.rsplit(b"\t", 1) for line in cls.expected.splitlines())
-        assert {word: int(count) for word, count in found.items()} == cls.counts
+        cls.expected = cls.cluster.prepare_gated_count()
 
     def setUp(self):
         self.cluster.whole()
@@ -166,7 +160,7 @@ class Losses(ClusterTest):
         connection.putheader("Authorization", f"Bearer {self.cluster.token()}")
         connection.putheader("Content-Length", str(64 << 20))
         connection.endheaders()
-        with open(self.text, "rb") as text:
+        with open(self.cluster.folder / "text", "rb") as text:
             for _ in range(20):
                 connection.send(text.read(1 << 20))
         return connection

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from support.cluster import BIN, Cluster, ClusterTest, make_counted_text
+from support.cluster import BIN, Cluster, ClusterTest
 
 
 def voters(cluster):
@@ -24,11 +24,7 @@ class Leader(ClusterTest):
     def setUpClass(cls):
         cls.cluster = Cluster(nodes=3, slots=2)
         cls.addClassCleanup(cls.cluster.close)
-        cls.text, cls.counts = make_counted_text(cls.cluster.folder / "text", 72)
-        cls.cluster.shell("import", cls.text, "to", "corpus", "--copies", "2", "--partitions", "6")
-        cls.cluster.load("gated_count")
-        cls.cluster.shell("run", "gated_count", "corpus", "to", "reference", "--copies", "2")
-        cls.expected = cls.cluster.export("reference")
+        cls.expected = cls.cluster.prepare_gated_count()
 
     def setUp(self):
         self.cluster.whole()

@@ -146,6 +146,17 @@ class Cluster:
         assert len(started) == 1, started
         return started[0]
 
+    def prepare_gated_count(self):
+        """Imports text with two copies and counts it undisturbed with gated_count: the bytes that later runs must give."""
+        text, counts = make_counted_text(self.folder / "text", 72)
+        self.shell("import", text, "to", "corpus", "--copies", "2", "--partitions", "6")
+        self.load("gated_count")
+        self.shell("run", "gated_count", "corpus", "to", "reference", "--copies", "2")
+        expected = self.export("reference")
+        found = dict(line.rsplit(b"\t", 1) for line in expected.splitlines())
+        assert {word: int(count) for word, count in found.items()} == counts
+        return expected
+
     def wait_until(self, what, condition, timeout=60, interval=0.02):
         """Waits for a condition; its last value goes into the message when it does not come true."""
         end = time.monotonic() + timeout
