@@ -26,6 +26,10 @@ enum class source : std::uint64_t { wake, process, channel, errors };
 constexpr std::uint64_t tag_of(owner_id owner, source s) { return owner.value << 2 | static_cast<std::uint64_t>(s); }
 
 constexpr std::size_t error_line_bytes_max = 4096;
+/// Of what a worker prints, so much is read in a moment. One that prints without end would take a core otherwise.
+constexpr std::size_t errors_bytes_max = 64 * 1024;
+constexpr std::size_t errors_left_max = 1024 * 1024;  ///< read of a worker that has ended: more than its socket holds
+constexpr auto errors_moment = std::chrono::milliseconds(50);
 
 /// The actor that workers know. It only hands on: the pool's thread decides.
 caf::behavior pool_actor(caf::event_based_actor*, std::weak_ptr<worker_pool_impl> pool) {
@@ -152,7 +156,7 @@ void worker_pool_impl::loop() {
             if (what == source::process)
               bury(owner);
             else if (what == source::errors)
-              read_errors(*found->second);
+              read_errors(*found->second, errors_bytes_max);
             else
               on_question(*found->second);
           }
@@ -230,7 +234,8 @@ void worker_pool_impl::bury(owner_id owner) {
   int status = 0;
   while (::waitpid(static_cast<pid_t>(w.process.pid), &status, 0) < 0 && errno == EINTR) {
   }
-  read_errors(w);
+  // What it printed last says why. More than that comes of a process that it left behind.
+  read_errors(w, w.errors_read + errors_left_max);
   if (!w.error_text.empty()) {
     w.last_error_line = w.error_text;
     if (w.task) later([o = w.task->observer, line = w.error_text] { o->log(line); });
@@ -244,24 +249,42 @@ void worker_pool_impl::bury(owner_id owner) {
   serve_queue();
 }
 
-void worker_pool_impl::read_errors(worker& w) {
+void worker_pool_impl::read_errors(worker& w, std::size_t most) {
   char buffer[4096];
-  // A few pages at a time: a module that prints without end must not hold this thread.
-  for (int round = 0; round < 8; ++round) {
+  const auto now = clock::now();
+  if (now >= w.errors_since + errors_moment) {
+    w.errors_since = now;
+    w.errors_read = 0;
+  }
+  for (;;) {
+    if (w.errors_read >= most) return pause_errors(w, true);
     const auto n = ::read(w.process.errors.get(), buffer, sizeof buffer);
     if (n == 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, w.process.errors.get(), nullptr);
     if (n <= 0) return;
+    w.errors_read += static_cast<std::size_t>(n);
     w.error_text.append(buffer, static_cast<std::size_t>(n));
+    std::size_t begin = 0;
     for (;;) {
-      auto end = w.error_text.find('\n');
-      if (end == std::string::npos && w.error_text.size() > error_line_bytes_max) end = error_line_bytes_max;
+      auto end = w.error_text.find('\n', begin);
+      if (end == std::string::npos && w.error_text.size() - begin > error_line_bytes_max)
+        end = begin + error_line_bytes_max;
       if (end == std::string::npos) break;
-      auto line = w.error_text.substr(0, end);
-      w.error_text.erase(0, std::min(end + 1, w.error_text.size()));
-      w.last_error_line = line;
-      on_logged(w.token, std::move(line));
+      w.last_error_line = w.error_text.substr(begin, end - begin);
+      on_logged(w.token, w.last_error_line);
+      begin = std::min(end + 1, w.error_text.size());
     }
+    w.error_text.erase(0, begin);
   }
+}
+
+/// A worker whose output is not read waits as soon as the socket is full; its task's time limit goes on.
+void worker_pool_impl::pause_errors(worker& w, bool paused) {
+  if (w.errors_paused == paused) return;
+  w.errors_paused = paused;
+  epoll_event event{};
+  if (!paused) event.events = EPOLLIN;
+  event.data.u64 = tag_of(w.owner, source::errors);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, w.process.errors.get(), &event);  // gone from the set after its end of file
 }
 
 void worker_pool_impl::become_idle(worker& w) {
@@ -305,6 +328,7 @@ void worker_pool_impl::kill_workers() {
 int worker_pool_impl::timeout_ms(clock::time_point now) const {
   auto next = now + std::chrono::hours(1);
   for (const auto& [owner, w] : workers_) {
+    if (w->errors_paused) next = std::min(next, w->errors_since + errors_moment);
     if (w->state == worker_state::starting) next = std::min(next, w->since + options_.start_time_max);
     if (!w->task || w->state == worker_state::ending) continue;
     const auto& task = *w->task;
@@ -319,6 +343,7 @@ int worker_pool_impl::timeout_ms(clock::time_point now) const {
 
 void worker_pool_impl::on_timer(clock::time_point now) {
   for (auto& [owner, w] : workers_) {
+    if (w->errors_paused && now >= w->errors_since + errors_moment) pause_errors(*w, false);
     if (w->state == worker_state::ending) continue;
     if (w->state == worker_state::starting && now >= w->since + options_.start_time_max) {
       condemn(*w, failure_kind::engine,

@@ -85,6 +85,9 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
     dataflow::slab_id write_slab_kept;
     std::string error_text;  ///< of stderr, the line that is not complete yet
     std::string last_error_line;
+    std::size_t errors_read = 0;  ///< bytes of it since `errors_since`
+    clock::time_point errors_since{};
+    bool errors_paused = false;  ///< it has printed its share of this moment: it waits, not this thread
   };
 
   void loop();
@@ -101,7 +104,9 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   void kill_worker(worker& w);
   void condemn_all();
   void bury(dataflow::owner_id owner);
-  void read_errors(worker& w);
+  /// Reads what it has printed, up to `most` bytes in this moment.
+  void read_errors(worker& w, std::size_t most);
+  void pause_errors(worker& w, bool paused);
   void become_idle(worker& w);
 
   // worker_pool_tasks.cpp: attempts

@@ -118,6 +118,19 @@ int abort_loudly(const troupe_task*, const troupe_host*, troupe_failure*) {
   std::abort();
 }
 
+/// 2 MiB, then the end: what comes last is what is wanted.
+int abort_after_much(const troupe_task*, const troupe_host*, troupe_failure*) {
+  for (int i = 0; i < 32 * 1024; ++i) std::fprintf(stderr, "%063d\n", i);
+  std::fprintf(stderr, "last words\n");
+  std::abort();
+}
+
+/// Prints without end.
+int flood(const troupe_task*, const troupe_host* host, troupe_failure*) {
+  host->log(host->self, "flooding", 8);
+  for (;;) std::printf("noise noise noise noise noise noise noise noise noise noise noise noise noise noise noise\n");
+}
+
 int leave(const troupe_task*, const troupe_host*, troupe_failure*) { ::_exit(3); }
 
 /// Never asks the host for anything.
@@ -171,13 +184,15 @@ int chatter(const troupe_task*, const troupe_host* host, troupe_failure*) {
 #define STAGE(f) \
   { sizeof(troupe_stage), TROUPE_STAGE_MAP, f }
 const troupe_stage stages[][2] = {
-    {STAGE(copy), STAGE(gather)},         {STAGE(gather), STAGE(gather)}, {STAGE(produce), STAGE(gather)},
-    {STAGE(report), STAGE(gather)},       {STAGE(escape), STAGE(gather)}, {STAGE(segfault), STAGE(gather)},
-    {STAGE(abort_loudly), STAGE(gather)}, {STAGE(leave), STAGE(gather)},  {STAGE(loop), STAGE(gather)},
-    {STAGE(obedient), STAGE(gather)},     {STAGE(eat), STAGE(gather)},    {STAGE(reread), STAGE(gather)},
-    {STAGE(misuse), STAGE(gather)},       {STAGE(chatter), STAGE(gather)}};
-const char* const names[] = {"copy",  "gather", "produce",  "report", "escape", "segfault", "abort_loudly",
-                             "leave", "loop",   "obedient", "eat",    "reread", "misuse",   "chatter"};
+    {STAGE(copy), STAGE(gather)},         {STAGE(gather), STAGE(gather)},  {STAGE(produce), STAGE(gather)},
+    {STAGE(report), STAGE(gather)},       {STAGE(escape), STAGE(gather)},  {STAGE(segfault), STAGE(gather)},
+    {STAGE(abort_loudly), STAGE(gather)}, {STAGE(leave), STAGE(gather)},   {STAGE(loop), STAGE(gather)},
+    {STAGE(obedient), STAGE(gather)},     {STAGE(eat), STAGE(gather)},     {STAGE(reread), STAGE(gather)},
+    {STAGE(misuse), STAGE(gather)},       {STAGE(chatter), STAGE(gather)}, {STAGE(abort_after_much), STAGE(gather)},
+    {STAGE(flood), STAGE(gather)}};
+const char* const names[] = {
+    "copy", "gather",   "produce", "report", "escape", "segfault", "abort_loudly",     "leave",
+    "loop", "obedient", "eat",     "reread", "misuse", "chatter",  "abort_after_much", "flood"};
 constexpr std::size_t count = sizeof names / sizeof *names;
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "fixture.hpp"
 
@@ -66,6 +67,29 @@ TEST_CASE("what a module prints before it aborts is in the log and in the reason
   CHECK(failure.message.find("killed by signal 6 (Aborted)") == 0);
   CHECK(failure.message.find("last words") != std::string::npos);
   CHECK(std::find(l->lines_.begin(), l->lines_.end(), "a line before the end") != l->lines_.end());
+}
+
+TEST_CASE("what comes last of much that is printed is in the reason") {
+  node n;
+  const auto failure = n.run(n.assignment("abort_after_much", 0))->expect_failed();
+  CHECK(failure.kind == failure_kind::worker_died);
+  CHECK(failure.message.find("last words") != std::string::npos);
+}
+
+TEST_CASE("a module that prints without end keeps itself busy, not the node") {
+  node n;
+  auto a = n.assignment("flood", 0);
+  a.time_limit_ms = 2000;
+  const auto own_time = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return std::chrono::seconds(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           std::chrono::microseconds(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  };
+  const auto before = own_time();
+  auto l = n.run(a);
+  CHECK(l->expect_failed().kind == failure_kind::time_limit);
+  CHECK(own_time() - before < std::chrono::milliseconds(500));  // all of two seconds without a limit
 }
 
 TEST_CASE("a module that ends its process fails the attempt") {
