@@ -174,6 +174,7 @@ class log_leader {
   phase phase_ = phase::idle;
   troupe::epoch epoch_;  ///< the partition's, once taken over
   bool old_leader_gone_ = false;
+  time_point marks_due_{};  ///< when the high-water mark goes to other members without an append
   std::string refusing_;
 
   std::optional<pending_proposal> proposal_;

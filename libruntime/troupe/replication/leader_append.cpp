@@ -182,6 +182,11 @@ void log_leader::send_marks(moment now) {
   if (planted(planted_bug::marks_not_pushed)) return;
   for (auto& f : followers_) {
     if (f.failed || f.visible.value >= acked_.records) continue;
+    // The next append says it as well: whoever appends one after the other need not pay for messages that say no more.
+    if (f.who.member != options_.self.member && now.now < marks_due_) {
+      arm(marks_due_);
+      continue;
+    }
     if (f.marks_sent.value == acked_.records && now.now < f.sent_at + options_.resend_interval) continue;
     f.marks_sent = record_offset{acked_.records};
     f.sent_at = now.now;
@@ -227,7 +232,7 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
 }
 
 /// Acknowledges what every replica has.
-void log_leader::advance(moment) {
+void log_leader::advance(moment now) {
   if (followers_.empty()) return;
   const bool first = planted(planted_bug::acknowledge_first_copy);
   extent acked = followers_.front().durable;
@@ -239,6 +244,7 @@ void log_leader::advance(moment) {
     floor = first ? std::max(floor, f.durable.records) : std::min(floor, f.durable.records);
   }
   if (acked.bytes <= acked_.bytes && floor <= floor_.value) return;
+  if (acked.records > acked_.records) marks_due_ = now.now + options_.marks_delay;
   acked_ = std::max(acked_, acked);
   floor_ = std::max(floor_, record_offset{floor});
   while (!window_.empty() && window_.front().end().bytes <= acked_.bytes) {

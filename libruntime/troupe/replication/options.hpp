@@ -34,6 +34,7 @@ struct leader_options {
   duration append_time_max = 10s;               ///< then an append is answered «not known»; a retry finds out
   duration grace = 300ms;                       ///< for further answers once a fence has a sure one
   duration resend_interval = 40ms;              ///< of what is not acknowledged
+  duration marks_delay = 2ms;                   ///< of a high-water mark that no append carries, to other members
   duration replica_silence_max = 400ms;         ///< with something unacknowledged: then the segment is frozen
   duration suspect_time = 5s;                   ///< a replica that failed gets no new segment for so long
   duration retry_interval = 250ms;              ///< when too few members are there, or metadata can't be reached
