@@ -27,6 +27,7 @@ struct worker_pool_options {
       8ULL << 20;  ///< of a last stage's chunks that wait for their release; then the task waits
   std::chrono::milliseconds start_time_max{10'000};  ///< fork to ready; a sanitized worker on a busy machine took 3 s
   std::chrono::milliseconds cancel_grace{200};       ///< flag in shared memory, then SIGKILL
+  std::string scratch_directory = "/tmp";  ///< of workers' files without a name, for what exceeds a task's memory
   std::chrono::milliseconds chunk_wait_max{
       120'000};  ///< for memory or for the release of output; then the attempt fails, unblamed
 };

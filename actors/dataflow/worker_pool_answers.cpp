@@ -169,7 +169,7 @@ void worker_pool_impl::on_need_inputs(worker& w) {
       files.push_back(std::move(opened));
       page.items.emplace_back(segment_item{static_cast<std::uint32_t>(task.next_item), file->path, file->segment.value,
                                            file->from, file->to, file->segment_first_offset, file->input,
-                                           static_cast<std::uint32_t>(file->format)});
+                                           static_cast<std::uint32_t>(file->format), file->edge});
       page_bytes += 64 + file->path.size();
       ++task.next_item;
       continue;
@@ -194,7 +194,8 @@ void worker_pool_impl::on_need_inputs(worker& w) {
                     range.input,
                     range.format,
                     false,
-                    where.transient};
+                    where.transient,
+                    range.edge};
     if (where.transient || w.read_slabs.insert(where.slab).second) {
       item.with_fd = true;
       fds.push_back(where.fd);

@@ -42,8 +42,9 @@ void worker_pool_impl::on_run(task_assignment assignment, std::shared_ptr<attemp
   if (closing_) return refuse({failure_kind::cancelled, "the node is going down", {}, 0, {}, {}});
   if (runs) return refuse(engine_failure(to_string(key) + " runs here already"));
   const auto& a = task->assignment;
-  task->order = codec::encode(task_order{a.key, a.module_path, a.module_hash, a.job_name, a.parameters, a.partitions,
-                                         a.seed, a.now_unix_ms, a.memory_bytes});
+  task->order =
+      codec::encode(task_order{a.key, a.module_path, a.module_hash, a.job_name, a.parameters, a.partitions, a.seed,
+                               a.now_unix_ms, a.memory_bytes, a.branch, a.branch_task, options_.scratch_directory});
   if (task->order.size() > order_bytes_max)
     return refuse(engine_failure("the job's parameters take " + format_bytes(task->order.size()) + "; the limit is " +
                                  format_bytes(order_bytes_max)));
@@ -173,6 +174,7 @@ void worker_pool_impl::finish(worker& w, const task_outcome& outcome) {
     done.output_bytes = task->output_bytes;
     done.output_records = task->output_records;
     done.counters = outcome.counters;
+    done.spilled_bytes = outcome.spilled_bytes;
     if (!task->assignment.last_stage) blocks_.implementation().finish_attempt(task->assignment.key);
     later([o = std::move(task->observer), done = std::move(done)] { o->finished(done); });
   }

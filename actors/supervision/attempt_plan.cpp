@@ -38,7 +38,14 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
   a.module_hash = job->module_hash;
   a.job_name = job->name;
   a.parameters = job->parameters;
-  a.partitions = job->plan.partitions;  // a task of the last stage writes the one of its own number
+  const auto shape = metadata::stages_of(job->description);
+  const auto layout = metadata::layout_of(*job);
+  const auto& stage = shape.at(what.stage.value);
+  const auto& numbers = layout.at(what.stage.value);
+  if (what.task.value >= numbers.tasks) return impossible(what, "the job has no such task");
+  a.partitions = numbers.partitions;  // a task of the last stage writes the one of its own number
+  a.branch = numbers.branch_of(what.task.value);
+  a.branch_task = what.task.value - numbers.branches[a.branch].first_task;
   a.seed = seed_of(job->plan.seed, what);
   a.now_unix_ms = job->created_at_unix_ms;
   a.last_stage = last;
@@ -46,12 +53,36 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
   if (module == nullptr) return impossible(what, "module " + job->module + " is gone");
   plan.module_holders = module->holders;
 
-  if (what.stage.value == 0) {
+  const auto& edges = stage.branches[a.branch].edges;
+  plan.edges = static_cast<std::uint32_t>(edges.size());
+  for (std::uint32_t e = 0; e < edges.size(); ++e) {
+    const auto& edge = edges[e];
+    if (edge.kind == edge_kind::dataset) {
+      plan.split_edge = e;
+      continue;
+    }
+    const auto& committed = job->stages[edge.from].committed;
+    const auto add = [&](task_index task, const metadata::task_commit& commit) {
+      plan.sources.push_back({commit.where,
+                              {id, stage_index(edge.from), task, commit.attempt},
+                              edge.kind == edge_kind::partitioned ? a.branch_task : edge.partition,
+                              e});
+    };
+    if (edge.kind == edge_kind::forward) {
+      const auto found = committed.find(task_index(a.branch_task));
+      if (found == committed.end()) return std::optional<attempt_plan>{};
+      add(found->first, found->second);
+      continue;
+    }
+    if (committed.size() < layout[edge.from].tasks) return std::optional<attempt_plan>{};
+    for (const auto& [task, commit] : committed) add(task, commit);
+  }
+  if (const auto split = split_of(stage, numbers, metadata::splits_of_inputs(job->plan), what.task.value)) {
     if (!splits) {
       TROUPE_TRY(splits, metadata::split_table::make(state, *job));
     }
-    if (what.task.value >= splits->size()) return impossible(what, "the job has no such task");
-    plan.split = splits->at(what.task);
+    if (*split >= splits->size()) return impossible(what, "its input has no such split");
+    plan.split = splits->at(task_index(*split));
     const auto* segment = state.find_segment(plan.split->segment);
     const auto* dataset = state.find_dataset(plan.split->dataset);
     if (dataset == nullptr) return impossible(what, "its input is gone");
@@ -71,11 +102,6 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
       plan.segment.records = of->records;
       plan.segment.holders = state.holders_of(of->segment);
     }
-  } else {
-    const auto& committed = job->stages[what.stage.value - 1].committed;
-    if (committed.size() < job->plan.map_tasks) return std::optional<attempt_plan>{};
-    for (const auto& [task, commit] : committed)
-      plan.sources.push_back({commit.where, {id, stage_index(what.stage.value - 1), task, commit.attempt}});
   }
   if (last) {
     auto& out = plan.output.emplace();

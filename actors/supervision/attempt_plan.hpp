@@ -10,21 +10,25 @@ namespace troupe::actors {
 
 /// What an attempt reads and writes, as this node's metadata has it. A plain value.
 struct attempt_plan {
-  /// A map attempt whose output a reduce reads.
+  /// An attempt of an earlier stage whose output it reads.
   struct source {
     member_id where;
     dataflow::attempt_key key;
+    std::uint32_t partition = 0;
+    std::uint32_t edge = 0;
   };
 
   dataflow::task_assignment assignment;  ///< without module path and inputs
   std::vector<member_id> module_holders;
-  // A map task
+  std::uint32_t edges = 1;  ///< of its branch
+  // A task that reads a split
   std::optional<metadata::split> split;
+  std::uint32_t split_edge = 0;
   metadata::segment segment;
   data_format input_format = data_format::lines;
   bool has_local_copy = false;  ///< says metadata
-  // A reduce task
-  std::vector<source> sources;  ///< in the order of map tasks
+  // A task that reads earlier stages
+  std::vector<source> sources;  ///< in the order of edges, in them of tasks
   // A task of the last stage
   std::optional<data::output_spec> output;
 };

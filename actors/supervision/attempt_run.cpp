@@ -63,17 +63,18 @@ double attempt_run::seconds_worked() const {
 
 void attempt_run::prepare() {
   phase_ = phase::preparing;
-  parts_missing_ = 2;
+  parts_missing_ = 1U + (plan_.split ? 1 : 0) + (plan_.sources.empty() ? 0 : 1);
   ports_.fetch_module(plan_.assignment.module_hash, plan_.module_holders,
                       [weak = weak_from_this(), post = post_](result<std::string> path) {
                         post([weak, path = std::move(path)] {
                           if (const auto run = weak.lock()) run->on_module(path);
                         });
                       });
-  if (plan_.split) return fetch_map_input();
+  if (plan_.split && phase_ == phase::preparing) fetch_split();
   fetched_.resize(plan_.sources.size());
-  if (plan_.sources.empty()) return one_part_ready();
-  while (next_source_ < plan_.sources.size() && sources_outstanding_ < fetches_outstanding_max) fetch_next_source();
+  while (phase_ == phase::preparing && next_source_ < plan_.sources.size() &&
+         sources_outstanding_ < fetches_outstanding_max)
+    fetch_next_source();
 }
 
 void attempt_run::on_module(result<std::string> path) {
@@ -88,12 +89,13 @@ void attempt_run::on_module(result<std::string> path) {
   one_part_ready();
 }
 
-void attempt_run::fetch_map_input() {
+void attempt_run::fetch_split() {
   const auto& s = *plan_.split;
   if (plan_.has_local_copy) {
     if (auto path = ports_.local_segment(s.segment)) {
-      plan_.assignment.inputs.emplace_back(dataflow::segment_range{std::move(*path), s.segment, s.from, s.to,
-                                                                   s.first_offset.value, s.input, plan_.input_format});
+      split_input_ =
+          dataflow::segment_range{std::move(*path), s.segment,          s.from,          s.to, s.first_offset.value,
+                                  s.input,          plan_.input_format, plan_.split_edge};
       return one_part_ready();
     }
     ports_.report_damage(s.dataset, s.segment, self_, "its file is gone");
@@ -116,11 +118,11 @@ void attempt_run::fetch_map_input() {
                                         {},
                                         {}});
           }
-          run->fetched_.push_back(got->blocks);
+          run->split_blocks_ = got->blocks;
           const auto& split = *run->plan_.split;
-          run->plan_.assignment.inputs.emplace_back(
+          run->split_input_ =
               dataflow::block_range{got->blocks, static_cast<std::uint32_t>(run->plan_.input_format),
-                                    split.first_offset.value + got->first.value, split.input});
+                                    split.first_offset.value + got->first.value, split.input, run->plan_.split_edge};
           run->one_part_ready();
         });
       });
@@ -131,7 +133,7 @@ void attempt_run::fetch_next_source() {
   ++sources_outstanding_;
   const auto& source = plan_.sources[position];
   const bool remote = source.where != self_;
-  listener_.attempt_fetches(*this, source.where, source.key,
+  listener_.attempt_fetches(*this, source,
                             [weak = weak_from_this(), post = post_, ports = &ports_, position,
                              remote](result<std::vector<dataflow::block_ref>> blocks) {
                               post([weak, ports, position, remote, blocks = std::move(blocks)] {
@@ -160,15 +162,29 @@ void attempt_run::on_source(std::size_t position, result<std::vector<dataflow::b
   fetched_[position] = std::move(*blocks);
   if (next_source_ < plan_.sources.size()) return fetch_next_source();
   if (sources_outstanding_ > 0) return;
-  dataflow::block_range all;
-  all.format = 255;  // TROUPE_SHUFFLE of sdk/abi.hpp: as the stage before published it
-  for (const auto& part : fetched_) all.blocks.insert(all.blocks.end(), part.begin(), part.end());
-  plan_.assignment.inputs.emplace_back(std::move(all));
   one_part_ready();
+}
+
+/// In the order of edges, whatever came first.
+void attempt_run::list_inputs() {
+  auto& inputs = plan_.assignment.inputs;
+  for (std::uint32_t e = 0; e < plan_.edges; ++e) {
+    if (plan_.split && plan_.split_edge == e) {
+      inputs.push_back(std::move(*split_input_));
+      continue;
+    }
+    dataflow::block_range all;
+    all.format = 255;  // TROUPE_SHUFFLE of sdk/abi.hpp: as an earlier stage published it
+    all.edge = e;
+    for (std::size_t i = 0; i < fetched_.size(); ++i)
+      if (plan_.sources[i].edge == e) all.blocks.insert(all.blocks.end(), fetched_[i].begin(), fetched_[i].end());
+    inputs.emplace_back(std::move(all));
+  }
 }
 
 void attempt_run::one_part_ready() {
   if (--parts_missing_ > 0) return;
+  list_inputs();
   phase_ = phase::waiting;
   listener_.attempt_ready(*this);
 }
@@ -247,7 +263,8 @@ failure attempt_run::blame(const dataflow::attempt_failure& why) {
              : out.kind == failure_kind::input_lost ? errc::corrupted
                                                     : errc::internal;
   if (out.kind != failure_kind::input_lost) return out;
-  if (plan_.split) {
+  const bool of_split = plan_.split && (!why.lost_input || *why.lost_input == plan_.split_edge);
+  if (of_split) {
     if (plan_.has_local_copy) ports_.report_damage(plan_.split->dataset, plan_.split->segment, self_, why.message);
     return out;
   }
@@ -285,6 +302,9 @@ void attempt_run::finish(dataflow::attempt_result outcome, std::optional<metadat
   commit.input_bytes = outcome.input_bytes;
   commit.input_records = outcome.input_records;
   commit.output_records = outcome.output_records;
+  commit.output_bytes = outcome.output_bytes;
+  commit.spilled_bytes = outcome.spilled_bytes;
+  commit.milliseconds = static_cast<std::uint64_t>(worked_ * 1000);
   commit.output = std::move(output);
   for (auto& [name, value] : outcome.counters) {
     if (commit.counters.size() == message::counters_max) break;
@@ -327,8 +347,10 @@ void attempt_run::end(std::optional<attempt_outcome> outcome) {
 /// Only what came from elsewhere: local map outputs are the job's.
 void attempt_run::discard_inputs() {
   for (std::size_t i = 0; i < fetched_.size(); ++i)
-    if (!fetched_[i].empty() && (plan_.sources.empty() || plan_.sources[i].where != self_)) ports_.discard(fetched_[i]);
+    if (!fetched_[i].empty() && plan_.sources[i].where != self_) ports_.discard(fetched_[i]);
   fetched_.clear();
+  if (!split_blocks_.empty()) ports_.discard(split_blocks_);
+  split_blocks_.clear();
 }
 
 }  // namespace troupe::actors

@@ -28,7 +28,7 @@ class attempt_listener {
   virtual void attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) = 0;
   virtual void attempt_log(attempt_run& run, std::string line) = 0;
   /// As node_ports::fetch_map_output: what of it is here already is given from there.
-  virtual void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+  virtual void attempt_fetches(attempt_run& run, const attempt_plan::source& source,
                                node_ports::reply<std::vector<dataflow::block_ref>> then) = 0;
 };
 
@@ -40,7 +40,7 @@ class attempt_listener {
 /// Owned by the node supervisor (shared only with callbacks under way); all functions are called on its thread.
 class attempt_run : public std::enable_shared_from_this<attempt_run> {
  public:
-  static constexpr std::size_t fetches_outstanding_max = 16;  ///< of map outputs, for one reduce
+  static constexpr std::size_t fetches_outstanding_max = 16;  ///< of earlier tasks' outputs, for one attempt
 
   enum class phase : std::uint8_t { planned, preparing, waiting, running, sealing, stopping, over };
 
@@ -68,7 +68,8 @@ class attempt_run : public std::enable_shared_from_this<attempt_run> {
   class observer;
 
   void on_module(result<std::string> path);
-  void fetch_map_input();
+  void fetch_split();
+  void list_inputs();
   void fetch_next_source();
   void on_source(std::size_t position, result<std::vector<dataflow::block_ref>> blocks);
   void one_part_ready();
@@ -92,7 +93,9 @@ class attempt_run : public std::enable_shared_from_this<attempt_run> {
   std::uint32_t parts_missing_ = 0;  ///< module, input
   std::size_t next_source_ = 0;
   std::size_t sources_outstanding_ = 0;
-  std::vector<std::vector<dataflow::block_ref>> fetched_;  ///< by source; of a map without a local copy: one entry
+  std::vector<std::vector<dataflow::block_ref>> fetched_;  ///< by source
+  std::optional<dataflow::task_input> split_input_;
+  std::vector<dataflow::block_ref> split_blocks_;  ///< of a split that was read from elsewhere
   std::shared_ptr<output_sink> sink_;
   std::uint32_t worker_pid_ = 0;
   std::chrono::steady_clock::time_point slot_since_{};

@@ -79,8 +79,12 @@ caf::behavior job_supervisor::make_behavior() {
       [this](const message::job_status_query&) { return status(); },
       [this](local::job_summary_wanted) {
         local::job_summary s{job_name_, {}};
-        for (const auto& stage : tracker_->stage_counts()) {
-          s.detail += (s.detail.empty() ? "map " : ", reduce ") + std::to_string(stage.done) + " of " +
+        const auto counts = tracker_->stage_counts();
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+          const auto& stage = counts[i];
+          const bool quiet = stage.done == stage.total || (stage.done == 0 && stage.running == 0);
+          if (quiet && counts.size() > 2) continue;
+          s.detail += (s.detail.empty() ? "" : ", ") + stage_names_.at(i) + " " + std::to_string(stage.done) + " of " +
                       std::to_string(stage.total) + " done, " + std::to_string(stage.running) + " running";
         }
         return s;
@@ -157,11 +161,17 @@ bool job_supervisor::begin() {
     propose(failed, [](result<void>) {});
     input = {};
     job->plan.map_tasks = 0;
+    job->plan.input_splits.assign(job->inputs.size(), 0);
+    job->plan.stage_tasks.clear();
   }
-  for (const auto& stage : job->stages)
-    for (const auto& [task, commit] : stage.committed) {
-      const bool last = &stage == &job->stages.back();
-      if (&stage == &job->stages.front()) input_bytes_ += commit.input_bytes, input_records_ += commit.input_records;
+  for (const auto& stage : metadata::stages_of(job->description)) {
+    reads_dataset_.push_back(reads_dataset(stage));
+    stage_names_.push_back(stage.name);
+  }
+  for (std::size_t s = 0; s < job->stages.size(); ++s)
+    for (const auto& [task, commit] : job->stages[s].committed) {
+      const bool last = s + 1 == job->stages.size();
+      if (reads_dataset_.at(s)) input_bytes_ += commit.input_bytes, input_records_ += commit.input_records;
       if (last) output_records_ += commit.output_records;
       for (const auto& [name, value] : commit.counters)
         if (counters_.size() < message::counters_max || counters_.contains(name)) counters_[name] += value;
@@ -276,7 +286,8 @@ void job_supervisor::perform(commit_effect& e) {
           answer = error{errc::aborted, "its node died"};
         } else {
           const auto stages = tracker_->stage_counts().size();
-          if (what.stage.value == 0) input_bytes_ += commit.input_bytes, input_records_ += commit.input_records;
+          if (reads_dataset_.at(what.stage.value))
+            input_bytes_ += commit.input_bytes, input_records_ += commit.input_records;
           if (what.stage.value + 1 == stages) output_records_ += commit.output_records;
           for (const auto& [name, value] : commit.counters)
             if (counters_.size() < message::counters_max || counters_.contains(name)) counters_[name] += value;
@@ -396,7 +407,8 @@ void job_supervisor::on_report(const message::node_report& report) {
     if (!tracker_->is_out(a.what)) continue;  // its report was taken, or it was cancelled and that got lost
     if (a.has_slot) {
       tracker_->attempt_started(now(), a.what);
-      if (a.what.stage.value == 0) live[a.what] = a.input_records;
+      if (a.what.stage.value < reads_dataset_.size() && reads_dataset_[a.what.stage.value])
+        live[a.what] = a.input_records;
     }
   }
   const auto counted = tracker_->counted();

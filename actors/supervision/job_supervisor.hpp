@@ -72,6 +72,8 @@ class job_supervisor final : public caf::event_based_actor {
   std::shared_ptr<const peer_map> peers_;
   std::optional<scheduling::job_tracker> tracker_;
   std::string job_name_;
+  std::vector<bool> reads_dataset_;  ///< by stage
+  std::vector<std::string> stage_names_;
   bool started_ = false;                            ///< start_job is committed: commits may follow
   std::vector<std::function<void()>> after_start_;  ///< proposals that wait for it
   std::map<request_id, proposal> proposals_;

@@ -76,7 +76,7 @@ void node_attempts::plan(attempt& a) {
   a.run = std::make_shared<attempt_run>(std::move(**planned), context_.config.self, context_.config.incarnation,
                                         context_.ports, post_, *this);
   const auto run = a.run;  // prepare may end it at once
-  if (a.wanted.what.stage.value > 0) prefetch_.attempt_begins(id, a.wanted.what.task);
+  if (a.wanted.what.stage.value == 1) prefetch_.attempt_begins(id, a.wanted.what.task);
   run->prepare();
 }
 
@@ -140,9 +140,12 @@ void node_attempts::read_sources(job_id id) {
   prefetch_.sources(id, std::move(committed));
 }
 
-void node_attempts::attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+void node_attempts::attempt_fetches(attempt_run& run, const attempt_plan::source& source,
                                     node_ports::reply<std::vector<dataflow::block_ref>> then) {
-  prefetch_.fetch(from, source, run.key().task, std::move(then));
+  // Only the first shuffle's blocks travel before their stage starts.
+  if (run.key().stage.value == 1 && source.key.stage.value == 0 && source.partition == run.key().task.value)
+    return prefetch_.fetch(source.where, source.key, run.key().task, std::move(then));
+  context_.ports.fetch_map_output(source.where, source.key, source.partition, std::move(then));
 }
 
 node_attempts::job_here* node_attempts::heard_from(job_id id, troupe::epoch epoch, member_id supervisor) {
@@ -278,7 +281,7 @@ void node_attempts::attempt_left_slot(attempt_run& run) {
 void node_attempts::attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) {
   const auto key = run.key();
   queue_.remove(key.job, ref_of(key));
-  if (key.stage.value > 0) prefetch_.attempt_over(key.job, key.task);
+  if (key.stage.value == 1) prefetch_.attempt_over(key.job, key.task);
   const auto found = attempts_.find(key);
   if (found != attempts_.end() && found->second.run.get() == &run) {
     const auto a = std::move(found->second);

@@ -71,7 +71,7 @@ class node_attempts final : public attempt_listener {
   void attempt_left_slot(attempt_run& run) override;
   void attempt_over(attempt_run& run, std::optional<attempt_outcome> outcome) override;
   void attempt_log(attempt_run& run, std::string line) override;
-  void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+  void attempt_fetches(attempt_run& run, const attempt_plan::source& source,
                        node_ports::reply<std::vector<dataflow::block_ref>> then) override;
 
   void plan(attempt& a);

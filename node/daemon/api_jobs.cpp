@@ -122,6 +122,29 @@ awaitable<void> create(api_services& s, http_request& request, http_response& re
   (void)co_await response.send_json(api::to_text(*shown), 201);
 }
 
+/// What a job would do, from what is there now. Nothing is changed.
+awaitable<void> plan(api_services& s, http_request& request, http_response& response) {
+  const auto body = co_await request.read_body(1 << 20);
+  if (!body) co_return (void) co_await response.send_problem(body.error());
+  const auto wanted = api::from_text<api::plan_request>(*body, "plan request", api::unknown_members::refused);
+  if (!wanted) co_return (void) co_await response.send_problem(wanted.error());
+  metadata::create_job wish;
+  wish.job_name = wanted->job;
+  wish.module_hash = wanted->module_hash;
+  wish.inputs = wanted->inputs;
+  auto ends = co_await find_open_ends(s, wanted->inputs);
+  if (!ends) co_return (void) co_await response.send_problem(ends.error());
+  wish.open_ends = std::move(*ends);
+  if (const auto fresh = co_await catch_up(s, request); !fresh)
+    co_return (void) co_await response.send_problem(fresh.error());
+  const auto planned = s.metadata.read([&](const metadata::state& state) -> result<api::job_plan> {
+    TROUPE_TRY(const auto drafted, state.draft_job(wish));
+    return to_plan(state, drafted);
+  });
+  if (!planned) co_return (void) co_await response.send_problem(planned.error());
+  (void)co_await response.send_json(api::to_text(*planned));
+}
+
 awaitable<void> show(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
   if (!id) co_return (void) co_await response.send_problem(id.error());
@@ -191,6 +214,7 @@ awaitable<void> logs(api_services& s, http_request& request, http_response& resp
 void add_job_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/jobs", [&s](auto& in, auto& out) { return list(s, in, out); });
   router.post("/api/v1/jobs", [&s](auto& in, auto& out) { return create(s, in, out); });
+  router.post("/api/v1/jobs/plan", [&s](auto& in, auto& out) { return plan(s, in, out); });
   router.get("/api/v1/jobs/{id}", [&s](auto& in, auto& out) { return show(s, in, out); });
   router.post("/api/v1/jobs/{id}/cancel", [&s](auto& in, auto& out) { return cancel(s, in, out); });
   router.get("/api/v1/jobs/{id}/logs", [&s](auto& in, auto& out) { return logs(s, in, out); });

@@ -52,9 +52,17 @@ result<metadata::module_info> examine_and_keep(const api_services& s, const std:
   info.abi = description->abi;
   info.size_bytes = content.size();
   info.holders = {s.self};
-  for (auto& j : description->jobs)
-    info.jobs.push_back({std::move(j.name), j.input_format, std::move(j.input_schema), j.output_format,
-                         std::move(j.output_schema), j.stages});
+  for (auto& j : description->jobs) {
+    info.jobs.push_back({std::move(j.name),
+                         j.input_format,
+                         std::move(j.input_schema),
+                         j.output_format,
+                         std::move(j.output_schema),
+                         j.stages,
+                         std::move(j.shape),
+                         {}});
+    for (auto& input : j.inputs) info.jobs.back().inputs.push_back({input.format, std::move(input.schema)});
+  }
   TROUPE_TRY(info.hash, s.modules.put(content));
   return info;
 }

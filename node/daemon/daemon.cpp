@@ -50,6 +50,7 @@ result<void> daemon::start() {
   pool.worker_program = d.program;
   pool.workers_max = d.workers_max();
   pool.memory_bytes = d.task_memory();
+  pool.scratch_directory = d.directory->spill();
   TROUPE_TRY(d.pool, actors::worker_pool::start(*d.system, *d.bridge, *d.blocks, pool));
 
   d.work.emplace(d.io.get_executor());

@@ -2,6 +2,7 @@
 
 #include <actors/replication/log_plane.hpp>
 #include <algorithm>
+#include <troupe/metadata/splits.hpp>
 
 namespace troupe::node {
 namespace {
@@ -169,6 +170,86 @@ api::module_info to_api(const metadata::state& s, const metadata::module_info& m
   return out;
 }
 
+api::stage_numbers to_api(const metadata::stage_summary& s) {
+  return {s.input_bytes,  s.input_records,       s.output_bytes,     s.output_records, s.spilled_bytes,
+          s.milliseconds, s.milliseconds_median, s.milliseconds_max, s.slowest};
+}
+
+namespace {
+
+std::string reads_text(const stage_edge& e, const std::vector<std::string>& inputs) {
+  const auto stage = "stage " + std::to_string(e.from);
+  switch (e.kind) {
+    case edge_kind::dataset:
+      return e.from == all_inputs || e.from >= inputs.size() ? "the inputs, a split for each task"
+                                                             : inputs[e.from] + ", a split for each task";
+    case edge_kind::partitioned:
+      return stage + ", its own partition of every task";
+    case edge_kind::broadcast:
+      return stage + ", the whole output for every task";
+    case edge_kind::forward:
+      return stage + ", the task of the same number, where it lies";
+  }
+  return stage;
+}
+
+/// The last job that ran the same over the same.
+const metadata::job* last_run_of(const metadata::state& s, const metadata::job& like) {
+  for (auto at = s.jobs().rbegin(); at != s.jobs().rend(); ++at) {
+    const auto& j = at->second;
+    if (j.name == like.name && j.module_hash == like.module_hash && j.input_names == like.input_names &&
+        j.state == metadata::job_state::succeeded)
+      return &j;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+api::job_plan to_plan(const metadata::state& s, const metadata::job& j) {
+  api::job_plan out;
+  out.job = j.name;
+  out.module = j.module;
+  out.module_hash = j.module_hash;
+  out.inputs = j.input_names;
+  out.split_bytes = j.plan.split_bytes;
+  for (std::size_t i = 0; i < j.inputs.size(); ++i) {
+    const auto* d = s.find_dataset(j.inputs[i]);
+    if (d == nullptr) continue;
+    for (std::size_t p = 0; p < d->partitions.size(); ++p) {
+      const auto& read = j.snapshot[i].partitions[p];
+      for (std::size_t g = 0; g < read.segments; ++g) {
+        out.input_bytes += d->partitions[p].segments[g].bytes;
+        out.input_records += d->partitions[p].segments[g].records;
+      }
+      if (read.open) out.input_bytes += read.open->bytes, out.input_records += read.open->records;
+    }
+  }
+  const auto* last = last_run_of(s, j);
+  if (last != nullptr) out.last_run = last->id;
+  const auto shape = metadata::stages_of(j.description);
+  const auto layout = metadata::layout_of(j);
+  for (std::uint32_t n = 0; n < shape.size(); ++n) {
+    api::plan_stage shown;
+    shown.stage = n;
+    shown.name = shape[n].name;
+    for (const auto& branch : shape[n].branches) {
+      std::string side;
+      for (const auto& e : branch.edges) side += (side.empty() ? "" : "; ") + reads_text(e, j.input_names);
+      shown.reads.push_back(std::move(side));
+    }
+    shown.tasks = layout[n].tasks;
+    shown.partitions = layout[n].partitions;
+    const bool is_last = n + 1 == shape.size();
+    shown.writes = is_last                    ? "the output, a partition for each task"
+                   : shape[n].partitions == 0 ? "a shuffle of " + std::to_string(layout[n].partitions) + " partitions"
+                                              : "blocks that stay on the node";
+    if (last != nullptr && n < last->summary.size()) shown.last_run = to_api(last->summary[n]);
+    out.stages.push_back(std::move(shown));
+  }
+  return out;
+}
+
 api::job to_api(const metadata::state& s, const metadata::job& j) {
   api::job out;
   out.id = j.id;
@@ -191,14 +272,17 @@ api::job to_api(const metadata::state& s, const metadata::job& j) {
   out.started_at = moment(j.started_at_unix_ms);
   out.finished_at = moment(j.finished_at_unix_ms);
   const bool ended = api::has_ended(out.state);
-  const auto stage_tasks = [&](std::uint32_t stage) {
-    return std::uint64_t{stage == 0 ? j.plan.map_tasks : j.plan.partitions};
-  };
+  const auto shape = metadata::stages_of(j.description);
   for (std::uint32_t stage = 0; stage < j.description.stages; ++stage) {
     api::job_stage shown;
-    shown.name = stage == 0 ? "map" : "reduce";
-    shown.tasks.total = stage_tasks(stage);
-    if (stage < j.stages.size()) shown.tasks.done = j.stages[stage].committed.size();
+    shown.name = shape.at(stage).name;
+    shown.tasks.total = metadata::tasks_of(j, stage);
+    if (stage < j.stages.size()) {
+      shown.tasks.done = j.stages[stage].committed.size();
+      shown.numbers = to_api(metadata::summary_of(j.stages[stage]));
+    } else if (stage < j.summary.size()) {
+      shown.numbers = to_api(j.summary[stage]);
+    }
     if (ended && out.state == api::job_state::succeeded) shown.tasks.done = shown.tasks.total;
     out.tasks.total += shown.tasks.total;
     out.stages.push_back(std::move(shown));
@@ -214,7 +298,7 @@ api::job to_api(const metadata::state& s, const metadata::job& j) {
     for (std::size_t stage = 0; stage < j.stages.size(); ++stage)
       for (const auto& [task, commit] : j.stages[stage].committed) {
         ++out.tasks.done;
-        if (stage == 0) {
+        if (reads_dataset(shape.at(stage))) {
           out.input_bytes += commit.input_bytes;
           out.input_records += commit.input_records;
         }

@@ -22,6 +22,9 @@ void add_status(api::dataset& shown, const logs::dataset_status& status);
 api::module_info to_api(const metadata::state& s, const metadata::module_info& m);
 /// The job as metadata knows it: live counts of a running job are added by its supervisor.
 api::job to_api(const metadata::state& s, const metadata::job& j);
+api::stage_numbers to_api(const metadata::stage_summary& s);
+/// Of a draft: what it would do, and what the last run over the same inputs saw.
+api::job_plan to_plan(const metadata::state& s, const metadata::job& draft);
 api::event to_api(const telemetry::event& e);
 
 }  // namespace troupe::node

@@ -140,7 +140,36 @@ outcome<void> job(session& s, const arguments& given) {
                {"output records", "output_records"},
                {"counters", "counters"}});
   TROUPE_TRY(const auto read, api_client::typed<api::job>(value, "job"));
+  s.print("\n" + stage_numbers_text(read));
   if (read.error) s.print("error          " + failure_text(read) + "\n");
+  return done();
+}
+
+outcome<void> explain(session& s, const arguments& given) {
+  api::plan_request request;
+  request.job = given.words[0].substr(0, given.words[0].find('@'));
+  if (given.words[0].size() > request.job.size()) request.module_hash = given.words[0].substr(request.job.size() + 1);
+  request.inputs.assign(given.words.begin() + 1, given.words.end());
+  TROUPE_TRY(auto* const client, s.client());
+  TROUPE_TRY(const auto value, client->post("/jobs/plan", api::to_json(request)));
+  if (s.settings.output == output_format::json) {
+    show_object(s, value, {});
+    return done();
+  }
+  TROUPE_TRY(const auto plan, api_client::typed<api::job_plan>(value, "plan"));
+  if (s.settings.output == output_format::table) {
+    s.print(plan_text(plan));
+    return done();
+  }
+  const auto* stages = member_at(value, "stages");
+  if (stages != nullptr && stages->is_array())
+    show_items(s, stages->get_array(),
+               {{"", "stage"},
+                {"", "name"},
+                {"", "tasks"},
+                {"", "partitions"},
+                {"", "reads", shown_as::list},
+                {"", "writes"}});
   return done();
 }
 
@@ -253,6 +282,16 @@ std::vector<command> job_commands() {
        .words_max = 1,
        .completes = word_kind::job_id,
        .run = job},
+      {.name = "explain",
+       .group = "jobs",
+       .usage = "explain JOB INPUT…",
+       .summary = "Shows what a job would do: its stages, and where data moves",
+       .help = "Nothing is run. Where the same job has run over the same inputs, what it saw then is shown beside it.",
+       .example = "explain word_count corpus",
+       .words_min = 2,
+       .words_max = any_number,
+       .completes = word_kind::job_name,
+       .run = explain},
       {.name = "logs",
        .group = "jobs",
        .usage = "logs ID",

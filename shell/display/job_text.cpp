@@ -54,6 +54,49 @@ std::string stages_text(const api::job& job) {
   return out + "\n" + aligned(rows, {false, false, true, false});
 }
 
+namespace {
+
+std::string seconds(std::uint64_t ms) { return format_duration(static_cast<double>(ms) / 1000); }
+std::string records_and_bytes(std::uint64_t records, std::uint64_t bytes) {
+  return format_count(records) + " (" + format_bytes(bytes) + ")";
+}
+
+}  // namespace
+
+std::string stage_numbers_text(const api::job& job) {
+  std::vector<std::vector<std::string>> rows{
+      {"stage", "what", "tasks", "records in", "records out", "spilled", "task time", "median", "slowest"}};
+  for (std::size_t i = 0; i < job.stages.size(); ++i) {
+    const auto& s = job.stages[i];
+    const auto& n = s.numbers;
+    rows.push_back(
+        {std::to_string(i), s.name, std::to_string(s.tasks.done) + "/" + std::to_string(s.tasks.total),
+         records_and_bytes(n.input_records, n.input_bytes), records_and_bytes(n.output_records, n.output_bytes),
+         n.spilled_bytes == 0 ? "" : format_bytes(n.spilled_bytes), seconds(n.milliseconds), seconds(n.median_task_ms),
+         seconds(n.slowest_task_ms) +
+             (s.tasks.done > 1 ? " (task " + to_string(n.slowest_task) + ")" : std::string())});
+  }
+  return aligned(rows, {true, false, true, true, true, true, true, true, false});
+}
+
+std::string plan_text(const api::job_plan& plan) {
+  auto out = "job " + plan.job + " over " + format_count(plan.input_records) + " records (" +
+             format_bytes(plan.input_bytes) + "), splits of " + format_bytes(plan.split_bytes) + "\n";
+  for (const auto& s : plan.stages) {
+    out += "stage " + std::to_string(s.stage) + "  " + s.name + "  " + std::to_string(s.tasks) +
+           (s.tasks == 1 ? " task\n" : " tasks\n");
+    for (const auto& side : s.reads) out += "    reads   " + side + "\n";
+    out += "    writes  " + s.writes + "\n";
+    if (!s.last_run) continue;
+    const auto& n = *s.last_run;
+    out += "    last    " + records_and_bytes(n.input_records, n.input_bytes) + " in, " +
+           records_and_bytes(n.output_records, n.output_bytes) + " out, " + seconds(n.milliseconds) + " of tasks" +
+           (n.spilled_bytes == 0 ? "" : ", " + format_bytes(n.spilled_bytes) + " spilled") + "\n";
+  }
+  out += plan.last_run ? "last run: job " + to_string(*plan.last_run) + "\n" : "";
+  return out;
+}
+
 std::string summary_text(const api::job& job) {
   auto out = called(job) + " " + boost::describe::enum_to_string(job.state, "") + ": " +
              format_count(job.input_records) + " records (" + format_bytes(job.input_bytes) + ") in, " +

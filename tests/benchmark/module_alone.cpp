@@ -38,7 +38,7 @@ struct memory_host {
     auto& me = of(self);
     if (me.next == me.input.size()) return 0;
     const auto& b = me.input[me.next++];
-    *out = {b.data, b.size, 0, 0, 0, me.format};
+    *out = {b.data, b.size, 0, 0, 0, me.format, 0};
     return 1;
   }
   static int open_chunk(void* self, std::uint64_t bytes_min, troupe_chunk* out) {
@@ -58,7 +58,12 @@ struct memory_host {
     std::fprintf(stderr, "log: %.*s\n", static_cast<int>(size), text);
   }
   static void count(void*, const char*, std::uint64_t, std::int64_t) {}
-  troupe_host host() { return {sizeof(troupe_host), this, next_block, open_chunk, publish, log, count, &offset}; }
+  /// It has the memory that it says: nothing is spilled, and if something is, it is told to stop.
+  static int no_scratch(void*, std::uint64_t*) { return -1; }
+  troupe_host host() {
+    return {sizeof(troupe_host), this,    next_block, open_chunk, publish, log, count, &offset,
+            no_scratch,          nullptr, nullptr,    nullptr};
+  }
 };
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -104,7 +109,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   char* const room_end = room + room_bytes;
-  troupe_task task{sizeof(troupe_task), 0, 0, 1, partitions, 0, nullptr, 1, 0, std::uint64_t{256} << 20};
+  troupe_task task{sizeof(troupe_task), 0, 0, 1, partitions, 0, nullptr, 1, 0, std::uint64_t{256} << 20, 0, 0};
   std::vector<std::vector<block>> shuffled(partitions);
   std::uint64_t shuffle_bytes = 0;
   const auto map_start = std::chrono::steady_clock::now();

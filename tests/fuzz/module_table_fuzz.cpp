@@ -43,9 +43,12 @@ void check_table_of(bytes_view input) {
   std::vector<std::string> names;
   std::vector<troupe_job> jobs;
   if (!in.get(names)) return;
+  static const troupe_edge of_input[] = {{TROUPE_EDGE_DATASET, 0xffffffff, 0}};
+  static const troupe_edge of_first[] = {{TROUPE_EDGE_PARTITIONED, 0, 0}};
+  static const troupe_branch first[] = {{1, of_input}}, second[] = {{1, of_first}};
   static const troupe_stage stages[2] = {
-      {sizeof(troupe_stage), TROUPE_STAGE_MAP, [](auto*, auto*, auto*) { return 0; }},
-      {sizeof(troupe_stage), TROUPE_STAGE_REDUCE, [](auto*, auto*, auto*) { return 0; }}};
+      {sizeof(troupe_stage), 0, [](auto*, auto*, auto*) { return 0; }, "map", 1, first},
+      {sizeof(troupe_stage), 0, [](auto*, auto*, auto*) { return 0; }, "reduce", 1, second}};
   for (const auto& name : names) {
     troupe_job job{};
     if (!in.get(job.size) || !in.get(job.stage_count)) return;
@@ -113,9 +116,11 @@ std::vector<bytes> seeds() {
                               {},
                               data_format::records,
                               {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}},
-                              2});
+                              2,
+                              classic_stages(2),
+                              {{data_format::records, {{{"x", field_type::int8, {}}}}}}});
   made.push_back('\0' + to_json(description));
-  description.jobs.push_back({"deep", data_format::records, {{deep}}, data_format::bytes, {}, 1});
+  description.jobs.push_back({"deep", data_format::records, {{deep}}, data_format::bytes, {}, 1, classic_stages(1)});
   made.push_back('\0' + to_json(description));
   TROUPE_INVARIANT(parse_json(to_json(description)).has_value(), "a description of a schema as deep as it may be");
   made.push_back('\0' + to_json(error{errc::unsupported, "built with «another» compiler"}));

@@ -38,11 +38,63 @@ struct task_counts {
 };
 BOOST_DESCRIBE_STRUCT(task_counts, (), (total, done, running))
 
-struct job_stage {
-  std::string name;  ///< «map», «reduce»
-  task_counts tasks;
+/// What committed tasks of a stage did.
+struct stage_numbers {
+  std::uint64_t input_bytes = 0;
+  std::uint64_t input_records = 0;
+  std::uint64_t output_bytes = 0;
+  std::uint64_t output_records = 0;
+  std::uint64_t spilled_bytes = 0;   ///< to scratch files, beyond the memory of a task
+  std::uint64_t milliseconds = 0;    ///< of all tasks together
+  std::uint64_t median_task_ms = 0;  ///< half of the tasks took less
+  std::uint64_t slowest_task_ms = 0;
+  task_index slowest_task;
 };
-BOOST_DESCRIBE_STRUCT(job_stage, (), (name, tasks))
+BOOST_DESCRIBE_STRUCT(stage_numbers, (),
+                      (input_bytes, input_records, output_bytes, output_records, spilled_bytes, milliseconds,
+                       median_task_ms, slowest_task_ms, slowest_task))
+
+struct job_stage {
+  std::string name;  ///< «map», «reduce», or what is in it: «fold, filter, combine»
+  task_counts tasks;
+  stage_numbers numbers;
+};
+BOOST_DESCRIBE_STRUCT(job_stage, (), (name, tasks, numbers))
+
+/// POST /api/v1/jobs/plan
+struct plan_request {
+  std::string job;
+  std::string module_hash;  ///< as in job_request
+  std::vector<std::string> inputs;
+  static constexpr std::array required{"job", "inputs"};
+};
+BOOST_DESCRIBE_STRUCT(plan_request, (), (job, module_hash, inputs))
+
+struct plan_stage {
+  std::uint32_t stage = 0;
+  std::string name;
+  std::vector<std::string> reads;  ///< «a split of corpus for each task», «partition i of stage 0 for task i»
+  std::uint64_t tasks = 0;
+  std::uint64_t partitions = 0;           ///< that each task writes; of the last stage: of the output
+  std::string writes;                     ///< where the records go
+  std::optional<stage_numbers> last_run;  ///< of the last run of this module over these inputs
+};
+BOOST_DESCRIBE_STRUCT(plan_stage, (), (stage, name, reads, tasks, partitions, writes, last_run))
+
+/// What a job would do.
+struct job_plan {
+  std::string job;
+  std::string module;
+  std::string module_hash;
+  std::vector<std::string> inputs;
+  std::uint64_t input_bytes = 0;
+  std::uint64_t input_records = 0;
+  std::uint64_t split_bytes = 0;  ///< of input for one task
+  std::vector<plan_stage> stages;
+  std::optional<job_id> last_run;
+};
+BOOST_DESCRIBE_STRUCT(job_plan, (),
+                      (job, module, module_hash, inputs, input_bytes, input_records, split_bytes, stages, last_run))
 
 /// GET /api/v1/jobs, an item; GET /api/v1/jobs/ID?wait_ms= (answers when it has ended, or when the time is up); POST
 /// /api/v1/jobs/ID/cancel

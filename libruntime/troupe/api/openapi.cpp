@@ -250,6 +250,9 @@ void add_job_routes(document_maker& d) {
   d.route("get", "/api/v1/jobs", "Jobs, newest first", paging, {"200", json_type, d.make.list_of<job>()});
   d.route("post", "/api/v1/jobs", "Accepts a job", {}, {"201", json_type, d.make.of<job>()},
           std::pair<const char*, json::value>{json_type, d.make.of<job_request>()});
+  d.route("post", "/api/v1/jobs/plan", "What a job would do, without running it", {},
+          {"200", json_type, d.make.of<job_plan>()},
+          std::pair<const char*, json::value>{json_type, d.make.of<plan_request>()});
   d.route("get", "/api/v1/jobs/{id}", "A job", wait, {"200", json_type, d.make.of<job>()});
   d.route("post", "/api/v1/jobs/{id}/cancel", "Stops a job", {}, {"200", json_type, d.make.of<job>()});
   d.route("get", "/api/v1/jobs/{id}/logs", "What its modules logged, oldest first", paging,

@@ -53,9 +53,10 @@ struct segment_range {
   std::uint64_t segment_first_offset = 0;  ///< of the segment's first record within its partition
   std::uint32_t input = 0;                 ///< which of the job's inputs
   data_format format = data_format::lines;
+  std::uint32_t edge = 0;  ///< which of the edges that the task's branch reads
   friend bool operator==(const segment_range&, const segment_range&) = default;
 };
-BOOST_DESCRIBE_STRUCT(segment_range, (), (path, segment, from, to, segment_first_offset, input, format))
+BOOST_DESCRIBE_STRUCT(segment_range, (), (path, segment, from, to, segment_first_offset, input, format, edge))
 
 /// Input from the block store, in this order: payloads (no batch headers) of a dataset fetched from elsewhere, or what
 /// the stage before published.
@@ -65,9 +66,10 @@ struct block_range {
   std::uint64_t first_offset =
       0;  ///< of the first record of the first block within its partition; counts on over the blocks; 0 for a shuffle
   std::uint32_t input = 0;
+  std::uint32_t edge = 0;  ///< as in segment_range
   friend bool operator==(const block_range&, const block_range&) = default;
 };
-BOOST_DESCRIBE_STRUCT(block_range, (), (blocks, format, first_offset, input))
+BOOST_DESCRIBE_STRUCT(block_range, (), (blocks, format, first_offset, input, edge))
 
 using task_input = std::variant<segment_range, block_range>;
 
@@ -77,9 +79,11 @@ struct task_assignment {
   std::string module_hash;  ///< SHA-256, hexadecimal; a worker serves one hash for life
   std::string job_name;     ///< of the job inside the module
   std::map<std::string, std::string> parameters;
-  std::uint32_t partitions = 1;  ///< of this stage's output
-  std::uint64_t seed = 0;        ///< of this task
-  std::int64_t now_unix_ms = 0;  ///< when the job was accepted
+  std::uint32_t partitions = 1;   ///< of this stage's output
+  std::uint32_t branch = 0;       ///< of the stage, that the task belongs to
+  std::uint32_t branch_task = 0;  ///< its number within the branch
+  std::uint64_t seed = 0;         ///< of this task
+  std::int64_t now_unix_ms = 0;   ///< when the job was accepted
   std::vector<task_input> inputs;
   std::uint64_t memory_bytes = 0;  ///< of the module's own tables and buffers; RLIMIT_DATA is this and the worker's own
                                    ///< needs. 0: the pool's default
@@ -117,8 +121,10 @@ struct attempt_result {
   std::uint64_t output_bytes = 0;
   std::uint64_t output_records = 0;
   std::map<std::string, std::int64_t> counters;
+  std::uint64_t spilled_bytes = 0;  ///< written to scratch files
 };
-BOOST_DESCRIBE_STRUCT(attempt_result, (), (digest, input_bytes, input_records, output_bytes, output_records, counters))
+BOOST_DESCRIBE_STRUCT(attempt_result, (),
+                      (digest, input_bytes, input_records, output_bytes, output_records, counters, spilled_bytes))
 
 }  // namespace troupe::dataflow
 

@@ -124,6 +124,7 @@ task_inputs::outcome task_inputs::next_of_segment(troupe_block& out) {
   out.first_offset = segment_.segment_first_offset + batch.header.first_offset.value;
   out.input = segment_.input;
   out.format = segment_.format;
+  out.edge = segment_.edge;
   return outcome::block;
 }
 
@@ -166,6 +167,7 @@ task_inputs::outcome task_inputs::give_block(const block_item& item, descriptor 
   out.first_offset = item.first_offset;
   out.input = item.input;
   out.format = item.format;
+  out.edge = item.edge;
   return outcome::block;
 }
 

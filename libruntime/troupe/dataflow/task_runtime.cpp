@@ -1,7 +1,12 @@
 #include "troupe/dataflow/task_runtime.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <troupe/base/text.hpp>
@@ -53,6 +58,14 @@ struct task_runtime::host_functions {
   static int publish(void* self, uint32_t partition, const troupe_chunk* chunk, uint64_t bytes, uint64_t records) {
     return of(self).publish(partition, chunk, bytes, records);
   }
+  static int scratch_open(void* self, uint64_t* file) { return of(self).scratch_open(file); }
+  static int scratch_append(void* self, uint64_t file, const void* data, uint64_t size) {
+    return of(self).scratch_append(file, static_cast<const char*>(data), size);
+  }
+  static int scratch_read(void* self, uint64_t file, uint64_t offset, void* data, uint64_t size) {
+    return of(self).scratch_read(file, offset, static_cast<char*>(data), size);
+  }
+  static void scratch_close(void* self, uint64_t file) { of(self).scratch_.erase(file); }
   static void log(void* self, const char* text, uint64_t size) { of(self).log(std::string_view(text, size)); }
   static void count(void* self, const char* name, uint64_t size, int64_t delta) {
     of(self).count(std::string_view(name, size), delta);
@@ -171,6 +184,72 @@ int task_runtime::publish(std::uint32_t partition, const troupe_chunk* chunk, st
   return 0;
 }
 
+// Scratch files: without a name, so that nothing of them outlives the worker
+
+int task_runtime::scratch_open(std::uint64_t* file) {
+  if (stopping()) return -1;
+  descriptor made(::open(order_->scratch_directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!made && (errno == EOPNOTSUPP || errno == EISDIR)) {  // a file system without O_TMPFILE
+    auto path = order_->scratch_directory + "/scratch-XXXXXX";
+    made = descriptor(::mkostemp(path.data(), O_CLOEXEC));
+    if (made) ::unlink(path.c_str());
+  }
+  if (!made)
+    return fail({failure_kind::engine,
+                 error::from_errno("make a scratch file", order_->scratch_directory, errno).message(),
+                 {},
+                 0,
+                 {},
+                 {}});
+  *file = ++last_scratch_;
+  scratch_[*file] = {std::move(made), 0};
+  return 0;
+}
+
+int task_runtime::scratch_append(std::uint64_t file, const char* data, std::uint64_t size) {
+  if (stopping()) return -1;
+  const auto found = scratch_.find(file);
+  if (found == scratch_.end())
+    return fail({failure_kind::user_code, "the module wrote to a scratch file that it had not opened", {}, 0, {}, {}});
+  auto& [fd, bytes] = found->second;
+  for (std::uint64_t done = 0; done < size;) {
+    const auto written = ::pwrite(fd.get(), data + done, size - done, static_cast<off_t>(bytes + done));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0)
+      return fail({failure_kind::engine,
+                   error::from_errno("write a scratch file", order_->scratch_directory, errno).message(),
+                   {},
+                   0,
+                   {},
+                   {}});
+    done += static_cast<std::uint64_t>(written);
+  }
+  bytes += size;
+  outcome_.spilled_bytes += size;
+  return 0;
+}
+
+int task_runtime::scratch_read(std::uint64_t file, std::uint64_t offset, char* data, std::uint64_t size) {
+  if (stopping()) return -1;
+  const auto found = scratch_.find(file);
+  if (found == scratch_.end() || offset > found->second.second || size > found->second.second - offset)
+    return fail({failure_kind::user_code, "the module read what is not in its scratch file", {}, 0, {}, {}});
+  for (std::uint64_t done = 0; done < size;) {
+    const auto got = ::pread(found->second.first.get(), data + done, size - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0)
+      return fail(
+          {failure_kind::engine,
+           error::from_errno("read a scratch file", order_->scratch_directory, got == 0 ? EIO : errno).message(),
+           {},
+           0,
+           {},
+           {}});
+    done += static_cast<std::uint64_t>(got);
+  }
+  return 0;
+}
+
 void task_runtime::log(std::string_view text) { log_(text.substr(0, log_line_bytes_max)); }
 
 void task_runtime::count(std::string_view name, std::int64_t delta) {
@@ -199,6 +278,8 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   task.seed = order.seed;
   task.now_unix_ms = order.now_unix_ms;
   task.memory_bytes = order.memory_bytes;
+  task.branch = order.branch;
+  task.branch_task = order.branch_task;
   troupe_host host{};
   host.size = sizeof host;
   host.self = this;
@@ -208,6 +289,10 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   host.log = host_functions::log;
   host.count = host_functions::count;
   host.current_offset = &control_.current_offset;
+  host.scratch_open = host_functions::scratch_open;
+  host.scratch_append = host_functions::scratch_append;
+  host.scratch_read = host_functions::scratch_read;
+  host.scratch_close = host_functions::scratch_close;
   troupe_failure failure{};
 
   if (order.key.stage.value >= job.stage_count) {
@@ -235,6 +320,7 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   }
   inputs_.reset();
   chunks_.clear();
+  scratch_.clear();
   std::erase_if(write_slabs_, [this](const auto& slab) { return slab.first != write_slab_kept_; });
   if (auto last = ask(need_settled{}); !last) fail({failure_kind::engine, last.error().message(), {}, 0, {}, {}});
   order_ = nullptr;

@@ -41,6 +41,9 @@ class task_runtime {
   int publish(std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes, std::uint64_t records);
   void log(std::string_view text);
   void count(std::string_view name, std::int64_t delta);
+  int scratch_open(std::uint64_t* file);
+  int scratch_append(std::uint64_t file, const char* data, std::uint64_t size);
+  int scratch_read(std::uint64_t file, std::uint64_t offset, char* data, std::uint64_t size);
   int fail(attempt_failure failure);
   [[nodiscard]] bool stopping() const;
 
@@ -56,6 +59,8 @@ class task_runtime {
   const task_order* order_ = nullptr;
   std::optional<task_inputs> inputs_;
   std::map<std::uint64_t, open_chunk_state> chunks_;
+  std::map<std::uint64_t, std::pair<descriptor, std::uint64_t>> scratch_;  ///< file and its size
+  std::uint64_t last_scratch_ = 0;
   task_outcome outcome_;
   bool stop_ = false;
 };

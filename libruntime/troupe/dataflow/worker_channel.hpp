@@ -71,8 +71,9 @@ struct segment_item {
   std::uint64_t segment_first_offset = 0;
   std::uint32_t input = 0;
   std::uint32_t format = 0;
+  std::uint32_t edge = 0;
 };
-BOOST_DESCRIBE_STRUCT(segment_item, (), (item, name, segment, from, to, segment_first_offset, input, format))
+BOOST_DESCRIBE_STRUCT(segment_item, (), (item, name, segment, from, to, segment_first_offset, input, format, edge))
 
 struct block_item {
   std::uint32_t item = 0;
@@ -85,9 +86,10 @@ struct block_item {
   std::uint32_t format = 0;
   bool with_fd = false;
   bool transient = false;  ///< do not keep the mapping
+  std::uint32_t edge = 0;
 };
 BOOST_DESCRIBE_STRUCT(block_item, (),
-                      (item, ref, slab, file_size, offset, first_offset, input, format, with_fd, transient))
+                      (item, ref, slab, file_size, offset, first_offset, input, format, with_fd, transient, edge))
 
 struct inputs_given {
   std::vector<std::variant<segment_item, block_item>> items;  ///< at most 32; empty: the input is at its end
@@ -116,10 +118,13 @@ struct task_order {
   std::uint64_t seed = 0;
   std::int64_t now_unix_ms = 0;
   std::uint64_t memory_bytes = 0;
+  std::uint32_t branch = 0;
+  std::uint32_t branch_task = 0;
+  std::string scratch_directory;  ///< for files without a name
 };
 BOOST_DESCRIBE_STRUCT(task_order, (),
-                      (key, module_path, module_hash, job_name, parameters, partitions, seed, now_unix_ms,
-                       memory_bytes))
+                      (key, module_path, module_hash, job_name, parameters, partitions, seed, now_unix_ms, memory_bytes,
+                       branch, branch_task, scratch_directory))
 
 /// How a task ended, as the worker says.
 struct task_outcome {
@@ -127,8 +132,9 @@ struct task_outcome {
   std::uint64_t input_bytes = 0;
   std::uint64_t input_records = 0;
   std::map<std::string, std::int64_t> counters;
+  std::uint64_t spilled_bytes = 0;
 };
-BOOST_DESCRIBE_STRUCT(task_outcome, (), (failure, input_bytes, input_records, counters))
+BOOST_DESCRIBE_STRUCT(task_outcome, (), (failure, input_bytes, input_records, counters, spilled_bytes))
 
 // Packets
 

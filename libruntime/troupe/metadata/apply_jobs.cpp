@@ -27,65 +27,81 @@ struct extent {
   std::uint64_t file_bytes = 0;
 };
 
-std::vector<extent> extents_of(const std::vector<const dataset*>& inputs, const std::vector<input_snapshot>& read) {
-  std::vector<extent> all;
+/// For each input.
+std::vector<std::vector<extent>> extents_of(const std::vector<const dataset*>& inputs,
+                                            const std::vector<input_snapshot>& read) {
+  std::vector<std::vector<extent>> all(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     for (std::size_t p = 0; p < inputs[i]->partitions.size(); ++p) {
       const auto& segments = inputs[i]->partitions[p].segments;
       for (std::size_t s = 0; s < read[i].partitions[p].segments; ++s)
-        all.push_back({segments[s].bytes, segments[s].file_bytes});
-      if (const auto& open = read[i].partitions[p].open) all.push_back({open->bytes, open->file_bytes});
+        all[i].push_back({segments[s].bytes, segments[s].file_bytes});
+      if (const auto& open = read[i].partitions[p].open) all[i].push_back({open->bytes, open->file_bytes});
     }
   }
   return all;
 }
 
-std::uint64_t count_map_tasks(const std::vector<extent>& extents, std::uint64_t split_bytes) {
-  std::uint64_t tasks = 0;
-  for (const auto& e : extents) tasks += splits_of(e.file_bytes, split_bytes);
-  return tasks;
+/// Fills in how many tasks there are at a size of splits; false: too many of something.
+result<bool> count_tasks(const std::vector<std::vector<extent>>& inputs, const std::vector<stage_shape>& stages,
+                         std::uint64_t partitions, job_plan& plan) {
+  std::uint64_t splits = 0;
+  plan.input_splits.clear();
+  for (const auto& extents : inputs) {
+    std::uint64_t here = 0;
+    for (const auto& e : extents) here += splits_of(e.file_bytes, plan.split_bytes);
+    splits += here;
+    if (splits > map_tasks_max) return false;
+    plan.input_splits.push_back(static_cast<std::uint32_t>(here));
+  }
+  plan.map_tasks = static_cast<std::uint32_t>(splits);
+  plan.partitions = static_cast<std::uint32_t>(stages.size() == 1 ? splits : partitions);
+  TROUPE_TRY(const auto layout, lay_out(stages, plan.input_splits, plan.partitions));
+  plan.stage_tasks.clear();
+  for (const auto& stage : layout) {
+    if (stage.tasks > map_tasks_max) return false;
+    plan.stage_tasks.push_back(stage.tasks);
+  }
+  return plan.stage_tasks.back() <= limits::partitions_max;  // each writes a partition of the output
 }
 
 /// 16 to 64 MiB a split, or more where that would make too many tasks: a property of the input alone, so that a re-run
 /// plans the same.
-result<job_plan> plan_job(const std::vector<extent>& inputs, const job_description& what, std::uint64_t seed) {
+result<job_plan> plan_job(const std::vector<std::vector<extent>>& inputs, const job_description& what,
+                          std::uint64_t seed) {
   constexpr auto sum_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  std::uint64_t bytes = 0;
-  for (const auto& e : inputs) {
-    if (e.bytes > sum_max - bytes) return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
-    bytes += e.bytes;
-  }
-  const bool map_only = what.stages == 1;  // then every map task writes a partition of the output
-  const std::uint64_t tasks_max = map_only ? limits::partitions_max : map_tasks_max;
-  job_plan plan;
-  plan.split_bytes = std::clamp(std::bit_floor(bytes / splits_wanted), limits::split_bytes, split_bytes_large);
-  auto tasks = count_map_tasks(inputs, plan.split_bytes);
-  while (tasks > tasks_max && plan.split_bytes < split_bytes_max) {
-    plan.split_bytes *= 2;
-    tasks = count_map_tasks(inputs, plan.split_bytes);
-  }
-  if (tasks > tasks_max)
-    return error{errc::resource_exhausted, "the inputs have " + std::to_string(tasks) + " segments, and a job of " +
-                                               std::to_string(what.stages) + " stage(s) reads at most " +
-                                               std::to_string(tasks_max)};
-  plan.map_tasks = static_cast<std::uint32_t>(tasks);
+  std::uint64_t bytes = 0, segments = 0;
+  for (const auto& extents : inputs)
+    for (const auto& e : extents) {
+      if (e.bytes > sum_max - bytes)
+        return error{errc::resource_exhausted, "the inputs are larger than a job may read"};
+      bytes += e.bytes;
+      ++segments;
+    }
+  const auto stages = stages_of(what);
   const auto wanted = (bytes + partition_bytes - 1) / partition_bytes;
-  plan.partitions = map_only ? plan.map_tasks
-                             : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max));
+  const auto partitions = std::clamp<std::uint64_t>(wanted, 1, shuffle_partitions_max);
+  job_plan plan;
   plan.seed = seed;
-  return plan;
-}
-
-std::uint32_t tasks_of(const job& j, std::size_t stage) {
-  return stage + 1 == j.description.stages ? j.plan.partitions : j.plan.map_tasks;
+  plan.split_bytes = std::clamp(std::bit_floor(bytes / splits_wanted), limits::split_bytes, split_bytes_large);
+  for (;; plan.split_bytes *= 2) {
+    TROUPE_TRY(const auto fits, count_tasks(inputs, stages, partitions, plan));
+    if (fits) return plan;
+    if (plan.split_bytes >= split_bytes_max)
+      return error{errc::resource_exhausted, "the inputs have " + std::to_string(segments) +
+                                                 " segments, which makes more tasks than a job of " +
+                                                 std::to_string(what.stages) + " stage(s) may have"};
+  }
 }
 
 /// Sums of what was committed, kept when the commits go.
 void sum_up(job& j) {
+  const auto shape = stages_of(j.description);
+  for (const auto& stage : j.stages) j.summary.push_back(summary_of(stage));
   for (std::size_t stage = 0; stage < j.stages.size(); ++stage) {
     for (const auto& [task, commit] : j.stages[stage].committed) {
       ++j.tasks_done;
-      if (stage == 0) {
+      if (reads_dataset(shape[stage])) {
         j.input_bytes += commit.input_bytes;
         j.input_records += commit.input_records;
       }
@@ -102,9 +118,8 @@ void sum_up(job& j) {
 
 }  // namespace
 
-result<response> state::on(const create_job& c, std::int64_t now) {
+result<job> state::draft_job(const create_job& c) const {
   TROUPE_TRY_VOID(check_name("job", c.job_name));
-  TROUPE_TRY_VOID(check_name("dataset", c.output));
   TROUPE_TRY_VOID(checks::parameters(c.parameters));
   if (c.copies > copies_max)
     return error{errc::invalid_argument,
@@ -118,25 +133,27 @@ result<response> state::on(const create_job& c, std::int64_t now) {
 
   std::vector<const dataset*> inputs;
   std::uint32_t copies = c.copies;
-  for (const auto& name : c.inputs) {
+  if (!what.inputs.empty() && what.inputs.size() != c.inputs.size())
+    return error{errc::invalid_argument, "job " + what.name + " reads " + std::to_string(what.inputs.size()) +
+                                             " inputs, and " + std::to_string(c.inputs.size()) + " were given"};
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    const auto& name = c.inputs[i];
+    const auto& wanted_format = what.inputs.empty() ? what.input_format : what.inputs[i].format;
+    const auto& wanted_schema = what.inputs.empty() ? what.input_schema : what.inputs[i].schema;
     const auto* d = find_dataset(name);
     if (d == nullptr) {
       const bool written = find_creating(name) != nullptr;
       return error{errc::not_found, "no dataset is called " + checks::shorten(name) +
                                         (written ? " yet: it is still being written" : "")};
     }
-    if (d->format != what.input_format)
+    if (d->format != wanted_format)
       return error{errc::failed_precondition, "job " + what.name + " does not read the format of dataset " + name +
                                                   ": import it in another format"};
     if (d->format == data_format::records)
-      TROUPE_TRY_VOID(checks::readable_as(d->schema, what.input_schema, name, what.name));
+      TROUPE_TRY_VOID(checks::readable_as(d->schema, wanted_schema, name, what.name));
     if (c.copies == 0) copies = std::max(copies, d->copies);
     inputs.push_back(d);
   }
-  TROUPE_TRY_VOID(check_name_free(c.output, c.replace));
-  if (running_.size() >= jobs_running_max)
-    return error{errc::resource_exhausted,
-                 std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
   for (const auto& end : c.open_ends)
     if (end.input >= inputs.size() || end.partition.value >= inputs[end.input]->partitions.size())
       return error{errc::invalid_argument, "job " + c.job_name + " has no partition " + to_string(end.partition) +
@@ -147,20 +164,8 @@ result<response> state::on(const create_job& c, std::int64_t now) {
     snapshot.push_back(std::move(of_input));
   }
   TROUPE_TRY(auto plan, plan_job(extents_of(inputs, snapshot), what, c.seed));
-  const auto supervisor = choose_supervisor();
-  if (!supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
 
   job j;
-  j.id = job_id{next_job_++};
-  dataset output;
-  output.name = c.output;
-  output.format = what.output_format;
-  output.schema = what.output_schema;
-  output.copies = copies;
-  output.log.min_copies = std::max(1U, copies - 1);
-  output.made_by = j.id;
-  output.created_at_unix_ms = now;
-  j.output = add_creating(std::move(output)).id;
   j.name = c.job_name;
   j.module = module->name;
   j.module_hash = module->hash;
@@ -171,13 +176,35 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   j.replace = c.replace;
   j.output_copies = copies;
   j.parameters = c.parameters;
-  j.plan = plan;
+  j.plan = std::move(plan);
   j.snapshot = std::move(snapshot);
+  return j;
+}
+
+result<response> state::on(const create_job& c, std::int64_t now) {
+  TROUPE_TRY_VOID(check_name("dataset", c.output));
+  TROUPE_TRY(auto j, draft_job(c));
+  TROUPE_TRY_VOID(check_name_free(c.output, c.replace));
+  if (running_.size() >= jobs_running_max)
+    return error{errc::resource_exhausted,
+                 std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
+  j.supervisor = choose_supervisor();
+  if (!j.supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
+
+  j.id = job_id{next_job_++};
+  dataset output;
+  output.name = c.output;
+  output.format = j.description.output_format;
+  output.schema = j.description.output_schema;
+  output.copies = j.output_copies;
+  output.log.min_copies = std::max(1U, j.output_copies - 1);
+  output.made_by = j.id;
+  output.created_at_unix_ms = now;
+  j.output = add_creating(std::move(output)).id;
   j.created_at_unix_ms = now;
-  j.supervisor = supervisor;
   j.supervisor_epoch = epoch{1};
-  j.stages.resize(what.stages);
-  j.first_segment = reserve(j.output, std::uint64_t{plan.partitions} * attempts_per_task);
+  j.stages.resize(j.description.stages);
+  j.first_segment = reserve(j.output, std::uint64_t{j.plan.stage_tasks.back()} * attempts_per_task);
   running_.insert(j.id);
   const response made{.dataset = j.output, .job = j.id, .first_segment = j.first_segment};
   jobs_.emplace(j.id, std::move(j));
@@ -282,10 +309,10 @@ result<response> state::on(const finish_job& c, std::int64_t now) {
     return error{errc::invalid_argument, "job " + to_string(c.job) + " cannot end as queued or running"};
   if (c.outcome == job_state::succeeded) {
     const auto done = j->stages.back().committed.size();
-    if (done != j->plan.partitions)
+    const auto all = tasks_of(*j, j->stages.size() - 1);
+    if (done != all)
       return error{errc::failed_precondition, "job " + to_string(c.job) + " has committed " + std::to_string(done) +
-                                                  " of " + std::to_string(j->plan.partitions) +
-                                                  " tasks of its last stage"};
+                                                  " of " + std::to_string(all) + " tasks of its last stage"};
   }
   j->attempts = c.attempts;
   j->lost_attempts = c.lost_attempts;
@@ -305,7 +332,7 @@ void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std
   std::vector<partition> partitions;
   if (outcome == job_state::succeeded) {
     why.reset();
-    partitions.resize(j.plan.partitions);
+    partitions.resize(tasks_of(j, j.stages.size() - 1));
     for (auto& [task, commit] : j.stages.back().committed)
       if (commit.output) partitions[task.value].segments.push_back(std::move(*commit.output));
   } else if (!why) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <troupe/base/limits.hpp>
+#include <troupe/metadata/splits.hpp>
 #include <troupe/metadata/state.hpp>
 
 /// What a snapshot must be before anything is applied to it. Its checksum says that it came as it was written, not that
@@ -71,12 +72,18 @@ result<void> state::check_running(const job& j) const {
   const auto* output = find_dataset(j.output);
   if (output == nullptr || output->state != dataset_state::creating || output->made_by != j.id)
     return wrong("does not write its output");
-  if (j.description.stages < 1 || j.description.stages > 2 || j.stages.size() != j.description.stages)
+  const auto shape = stages_of(j.description);
+  if (j.stages.size() != j.description.stages || shape.size() != j.stages.size() ||
+      !check_stages(shape, static_cast<std::uint32_t>(j.description.inputs.size())))
     return wrong("has other stages than it was made of");
+  const auto layout = lay_out(shape, splits_of_inputs(j.plan), j.plan.partitions);
+  if (!layout) return wrong("has stages that do not fit");
+  for (std::size_t s = 0; s < j.plan.stage_tasks.size(); ++s)
+    if (s >= layout->size() || j.plan.stage_tasks[s] != (*layout)[s].tasks) return wrong("has a plan that cannot be");
   if (j.plan.split_bytes == 0 || j.plan.map_tasks > map_tasks_max || j.plan.partitions > limits::partitions_max)
     return wrong("has a plan that cannot be");
   for (std::size_t stage = 0; stage < j.stages.size(); ++stage) {
-    const auto tasks = stage + 1 == j.stages.size() ? j.plan.partitions : j.plan.map_tasks;
+    const auto tasks = (*layout)[stage].tasks;
     const auto& committed = j.stages[stage].committed;
     if (!committed.empty() && committed.rbegin()->first.value >= tasks)
       return wrong("has committed a task that it does not have");

@@ -90,8 +90,17 @@ result<void> module(const module_info& m) {
     TROUPE_TRY_VOID(format(j.output_format));
     TROUPE_TRY_VOID(schema(j.input_schema, "the input of job " + j.name));
     TROUPE_TRY_VOID(schema(j.output_schema, "the output of job " + j.name));
-    if (j.stages < 1 || j.stages > 2)
-      return wrong("job " + j.name + " has " + std::to_string(j.stages) + " stages, not 1 or 2");
+    if (j.shape.empty() ? j.stages < 1 || j.stages > 2 : j.stages != j.shape.size())
+      return wrong("job " + j.name + " has " + std::to_string(j.stages) + " stages, which are not described");
+    if (j.inputs.size() > inputs_max) return wrong("job " + j.name + " has too many inputs");
+    for (std::size_t i = 0; i < j.inputs.size(); ++i) {
+      TROUPE_TRY_VOID(format(j.inputs[i].format));
+      TROUPE_TRY_VOID(schema(j.inputs[i].schema, "input " + std::to_string(i + 1) + " of job " + j.name));
+    }
+    if (const auto good = check_stages(j.shape.empty() ? classic_stages(j.stages) : j.shape,
+                                       static_cast<std::uint32_t>(j.inputs.size()));
+        !good)
+      return wrong("job " + j.name + ": " + good.error().message());
   }
   return ok();
 }

@@ -8,6 +8,7 @@
 #include <troupe/base/error.hpp>
 #include <troupe/base/ids.hpp>
 #include <troupe/base/schema.hpp>
+#include <troupe/base/stages.hpp>
 #include <vector>
 
 /// What the cluster knows about itself, as plain described structs. `state` (state.hpp) holds them; commands
@@ -131,6 +132,14 @@ struct dataset {
 BOOST_DESCRIBE_STRUCT(dataset, (),
                       (id, name, format, schema, copies, state, created_at_unix_ms, made_by, importer, partitions, log))
 
+/// What one of a job's inputs has to be.
+struct input_shape {
+  data_format format = data_format::lines;
+  troupe::schema schema;
+  friend bool operator==(const input_shape&, const input_shape&) = default;
+};
+BOOST_DESCRIBE_STRUCT(input_shape, (), (format, schema))
+
 /// What a module says about one job in it (from its C table, sdk/abi.hpp).
 struct job_description {
   std::string name;
@@ -138,10 +147,13 @@ struct job_description {
   schema input_schema;
   data_format output_format = data_format::records;
   schema output_schema;
-  std::uint32_t stages = 1;  ///< 1: map only, its output is the dataset; 2: map and reduce
+  std::uint32_t stages = 1;           ///< how many
+  std::vector<stage_shape> shape{};   ///< of them, in order; empty: classic_stages(stages)
+  std::vector<input_shape> inputs{};  ///< exactly these; empty: any number, as input_format and input_schema say
   friend bool operator==(const job_description&, const job_description&) = default;
 };
-BOOST_DESCRIBE_STRUCT(job_description, (), (name, input_format, input_schema, output_format, output_schema, stages))
+BOOST_DESCRIBE_STRUCT(job_description, (),
+                      (name, input_format, input_schema, output_format, output_schema, stages, shape, inputs))
 
 struct module_info {
   std::string hash;  ///< SHA-256 of the file, 64 hexadecimal digits
@@ -170,12 +182,14 @@ BOOST_DESCRIBE_STRUCT(job_error, (), (message, node, dataset, offset))
 /// Fixed when the job is accepted: what a task writes depends on the input's bytes and on this, on nothing else.
 struct job_plan {
   std::uint64_t split_bytes = 0;  ///< a map task reads the batches that begin in one such range of a segment's batches
-  std::uint32_t map_tasks = 0;
-  std::uint32_t partitions = 0;  ///< of the shuffle, and so of the output; for a job of one stage: map_tasks
+  std::uint32_t map_tasks = 0;    ///< splits of all inputs
+  std::uint32_t partitions = 0;   ///< of a shuffle; for a job of one stage: map_tasks
   std::uint64_t seed = 0;
+  std::vector<std::uint32_t> input_splits{};  ///< of each input: map_tasks together
+  std::vector<std::uint32_t> stage_tasks{};   ///< of each stage
   friend bool operator==(const job_plan&, const job_plan&) = default;
 };
-BOOST_DESCRIBE_STRUCT(job_plan, (), (split_bytes, map_tasks, partitions, seed))
+BOOST_DESCRIBE_STRUCT(job_plan, (), (split_bytes, map_tasks, partitions, seed, input_splits, stage_tasks))
 
 /// The attempt that counts for a task. For a map task its blocks lie on `where`; for a task of the last stage `output`
 /// is its segment (absent when it wrote nothing).
@@ -189,11 +203,32 @@ struct task_commit {
   std::uint64_t output_records = 0;
   std::optional<segment> output;
   std::map<std::string, std::int64_t> counters;
+  std::uint64_t output_bytes = 0;
+  std::uint64_t spilled_bytes = 0;  ///< of its own, beyond its memory; what the block store spills is not the task's
+  std::uint64_t milliseconds = 0;   ///< in its slot
   friend bool operator==(const task_commit&, const task_commit&) = default;
 };
 BOOST_DESCRIBE_STRUCT(task_commit, (),
                       (attempt, where, where_incarnation, digest, input_bytes, input_records, output_records, output,
-                       counters))
+                       counters, output_bytes, spilled_bytes, milliseconds))
+
+/// What a stage's committed tasks did; kept when the job has ended.
+struct stage_summary {
+  std::uint64_t tasks = 0;
+  std::uint64_t input_bytes = 0;
+  std::uint64_t input_records = 0;
+  std::uint64_t output_bytes = 0;
+  std::uint64_t output_records = 0;
+  std::uint64_t spilled_bytes = 0;
+  std::uint64_t milliseconds = 0;         ///< of all tasks together
+  std::uint64_t milliseconds_median = 0;  ///< of a task
+  std::uint64_t milliseconds_max = 0;
+  task_index slowest;
+  friend bool operator==(const stage_summary&, const stage_summary&) = default;
+};
+BOOST_DESCRIBE_STRUCT(stage_summary, (),
+                      (tasks, input_bytes, input_records, output_bytes, output_records, spilled_bytes, milliseconds,
+                       milliseconds_median, milliseconds_max, slowest))
 
 struct stage_progress {
   std::map<task_index, task_commit> committed;
@@ -263,14 +298,15 @@ struct job {
   std::uint64_t input_records = 0;
   std::uint64_t output_records = 0;
   std::map<std::string, std::int64_t> counters;
+  std::vector<stage_summary> summary;  ///< of each stage
   friend bool operator==(const job&, const job&) = default;
 };
 BOOST_DESCRIBE_STRUCT(job, (),
                       (id, name, module, module_hash, description, inputs, input_names, output, output_name, replace,
                        output_copies, parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms,
                        finished_at_unix_ms, supervisor, supervisor_epoch, first_segment, stages, tasks_done, attempts,
-                       lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters,
-                       snapshot))
+                       lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters, snapshot,
+                       summary))
 
 /// Attempts of one task, of whatever fate, before the job fails as hopeless; also the stride of its segment ids.
 inline constexpr std::uint32_t attempts_per_task = 64;

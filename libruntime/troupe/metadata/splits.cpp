@@ -4,6 +4,51 @@
 
 namespace troupe::metadata {
 
+std::vector<stage_shape> stages_of(const job_description& what) {
+  return what.shape.empty() ? classic_stages(what.stages) : what.shape;
+}
+
+std::vector<std::uint32_t> splits_of_inputs(const job_plan& plan) {
+  return plan.input_splits.empty() ? std::vector<std::uint32_t>{plan.map_tasks} : plan.input_splits;
+}
+
+std::vector<stage_layout> layout_of(const job& j) {
+  auto layout = lay_out(stages_of(j.description), splits_of_inputs(j.plan), j.plan.partitions);
+  TROUPE_INVARIANT(layout.has_value(),
+                   "job " + to_string(j.id) + " was accepted with stages that do not fit: " + layout.error().message());
+  return std::move(*layout);
+}
+
+std::uint32_t tasks_of(const job& j, std::size_t stage) {
+  if (stage < j.plan.stage_tasks.size()) return j.plan.stage_tasks[stage];
+  return layout_of(j).at(stage).tasks;
+}
+
+stage_summary summary_of(const stage_progress& stage) {
+  stage_summary sum;
+  std::vector<std::uint64_t> times;
+  for (const auto& [task, commit] : stage.committed) {
+    ++sum.tasks;
+    sum.input_bytes += commit.input_bytes;
+    sum.input_records += commit.input_records;
+    sum.output_bytes += commit.output_bytes;
+    sum.output_records += commit.output_records;
+    sum.spilled_bytes += commit.spilled_bytes;
+    sum.milliseconds += commit.milliseconds;
+    times.push_back(commit.milliseconds);
+    if (commit.milliseconds > sum.milliseconds_max || times.size() == 1) {
+      sum.milliseconds_max = commit.milliseconds;
+      sum.slowest = task;
+    }
+  }
+  if (!times.empty()) {
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    sum.milliseconds_median = *middle;
+  }
+  return sum;
+}
+
 result<split_table> split_table::make(const state& s, const job& j) {
   TROUPE_INVARIANT(j.plan.split_bytes > 0, "job " + to_string(j.id) + " has no split size");
   split_table table;

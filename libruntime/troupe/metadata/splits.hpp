@@ -9,6 +9,16 @@ inline constexpr std::uint64_t split_bytes_large =
 inline constexpr std::uint64_t splits_wanted =
     16;  ///< splits grow from limits::split_bytes while there are so many: no node waits long for the last
 
+/// A job's stages as graph and as numbers.
+[[nodiscard]] std::vector<stage_shape> stages_of(const job_description& what);
+[[nodiscard]] std::vector<stage_layout> layout_of(const job& j);
+/// How many splits each input has.
+[[nodiscard]] std::vector<std::uint32_t> splits_of_inputs(const job_plan& plan);
+/// Tasks of a stage below `description.stages`.
+[[nodiscard]] std::uint32_t tasks_of(const job& j, std::size_t stage);
+/// What committed tasks of a stage did.
+[[nodiscard]] stage_summary summary_of(const stage_progress& stage);
+
 /// What one map task reads: the batches of one segment that begin in [from, to) of its batches region.
 struct split {
   std::uint32_t input = 0;  ///< position among the job's inputs

@@ -133,6 +133,10 @@ result<state> state::restore(bytes_view snapshot) {
     return error{errc::unsupported, "the metadata snapshot has feature level " + std::to_string(level) +
                                         ", this build knows " + std::to_string(feature_level) +
                                         ": start a newer troupe-node"};
+  if (level < feature_level)
+    return error{errc::unsupported, "the metadata snapshot has feature level " + std::to_string(level) +
+                                        ", this build reads " + std::to_string(feature_level) +
+                                        " only: it was written before jobs had stages; start the older troupe-node"};
   snapshot_image image;
   if (!reader.get(image) || !reader.at_end())
     return error{errc::corrupted,

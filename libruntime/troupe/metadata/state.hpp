@@ -73,6 +73,9 @@ class state {
   /// The module for `run job@hash`: the newest that has the job, or the one whose hash begins with `hash` (at least 6
   /// digits). `not_found` with a sentence.
   [[nodiscard]] result<const module_info*> resolve_module(std::string_view job_name, std::string_view hash) const;
+  /// A job as it would be planned if it were created now: description, inputs, snapshot, plan, copies; without ids,
+  /// output and supervisor. Refused as `create_job` would be for the same.
+  [[nodiscard]] result<job> draft_job(const create_job& c) const;
   /// A segment of a ready or deleting dataset.
   [[nodiscard]] const segment* find_segment(segment_id id) const;
   /// An open segment of a ready or deleting dataset.

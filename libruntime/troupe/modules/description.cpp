@@ -49,16 +49,101 @@ bool read_fields(const json::value& from, std::vector<field>& out, int depth) {
   return true;
 }
 
+json::value shape_to_json(const std::vector<stage_shape>& stages) {
+  json::array out;
+  for (const auto& stage : stages) {
+    json::array branches;
+    for (const auto& branch : stage.branches) {
+      json::array edges;
+      for (const auto& e : branch.edges)
+        edges.push_back({{"kind", boost::describe::enum_to_string(e.kind, "")},
+                         {"from", static_cast<std::int64_t>(e.from)},
+                         {"partition", static_cast<std::int64_t>(e.partition)}});
+      branches.push_back(std::move(edges));
+    }
+    out.push_back({{"name", stage.name},
+                   {"partitions", static_cast<std::int64_t>(stage.partitions)},
+                   {"branches", std::move(branches)}});
+  }
+  return out;
+}
+
+bool read_number(const json::object& from, const char* name, std::uint32_t& out) {
+  const auto* value = from.if_contains(name);
+  const auto* number = value == nullptr ? nullptr : value->if_int64();
+  if (number == nullptr || *number < 0 || *number > 0xffffffffLL) return false;
+  out = static_cast<std::uint32_t>(*number);
+  return true;
+}
+
+bool read_edges(const json::value& from, std::vector<stage_edge>& out) {
+  const auto* all = from.if_array();
+  if (all == nullptr || all->size() > edges_max) return false;
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    auto& edge = out.emplace_back();
+    if (object == nullptr || !object->contains("kind") || !read(object->at("kind"), edge.kind) ||
+        !read_number(*object, "from", edge.from) || !read_number(*object, "partition", edge.partition))
+      return false;
+  }
+  return true;
+}
+
+bool read_shape(const json::value& from, std::vector<stage_shape>& out) {
+  const auto* all = from.if_array();
+  if (all == nullptr || all->size() > stages_max) return false;
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    if (object == nullptr) return false;
+    const auto* name = object->if_contains("name");
+    const auto* branches = object->if_contains("branches");
+    auto& stage = out.emplace_back();
+    if (name == nullptr || !name->is_string() || branches == nullptr || branches->if_array() == nullptr ||
+        branches->get_array().size() > branches_max || !read_number(*object, "partitions", stage.partitions))
+      return false;
+    stage.name = std::string_view(name->get_string());
+    for (const auto& branch : branches->get_array())
+      if (!read_edges(branch, stage.branches.emplace_back().edges)) return false;
+  }
+  return true;
+}
+
+json::value inputs_to_json(const std::vector<job_input>& inputs) {
+  json::array out;
+  for (const auto& i : inputs)
+    out.push_back(
+        {{"format", boost::describe::enum_to_string(i.format, "")}, {"schema", fields_to_json(i.schema.fields)}});
+  return out;
+}
+
+bool read_inputs(const json::value& from, std::vector<job_input>& out) {
+  const auto* all = from.if_array();
+  if (all == nullptr) return false;
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    auto& input = out.emplace_back();
+    if (object == nullptr || !object->contains("format") || !object->contains("schema") ||
+        !read(object->at("format"), input.format) || !read_fields(object->at("schema"), input.schema.fields, 0))
+      return false;
+  }
+  return true;
+}
+
 bool read_job(const json::value& from, job_info& out) {
   const auto* object = from.if_object();
   if (object == nullptr) return false;
-  for (const auto* name : {"name", "input_format", "input_schema", "output_format", "output_schema", "stages"})
+  for (const auto* name :
+       {"name", "input_format", "input_schema", "output_format", "output_schema", "stages", "shape", "inputs"})
     if (!object->contains(name)) return false;
   const auto* name = object->at("name").if_string();
   const auto* stages = object->at("stages").if_int64();
-  if (name == nullptr || stages == nullptr || *stages < 1 || *stages > 2) return false;
+  if (name == nullptr || stages == nullptr || *stages < 1 || *stages > static_cast<std::int64_t>(stages_max))
+    return false;
   out.name = std::string_view(*name);
   out.stages = static_cast<std::uint32_t>(*stages);
+  if (!read_shape(object->at("shape"), out.shape) || out.shape.size() != out.stages ||
+      !read_inputs(object->at("inputs"), out.inputs))
+    return false;
   return read(object->at("input_format"), out.input_format) && read(object->at("output_format"), out.output_format) &&
          read_fields(object->at("input_schema"), out.input_schema.fields, 0) &&
          read_fields(object->at("output_schema"), out.output_schema.fields, 0);
@@ -74,7 +159,9 @@ std::string to_json(const module_description& description) {
                     {"input_schema", fields_to_json(job.input_schema.fields)},
                     {"output_format", boost::describe::enum_to_string(job.output_format, "")},
                     {"output_schema", fields_to_json(job.output_schema.fields)},
-                    {"stages", static_cast<std::int64_t>(job.stages)}});
+                    {"stages", static_cast<std::int64_t>(job.stages)},
+                    {"shape", shape_to_json(job.shape)},
+                    {"inputs", inputs_to_json(job.inputs)}});
   }
   return json::serialize(json::object{{"abi", description.abi}, {"jobs", std::move(jobs)}});
 }

@@ -4,9 +4,16 @@
 #include <string_view>
 #include <troupe/base/result.hpp>
 #include <troupe/base/schema.hpp>
+#include <troupe/base/stages.hpp>
 #include <vector>
 
 namespace troupe::modules {
+
+struct job_input {
+  data_format format = data_format::lines;
+  troupe::schema schema;
+  friend bool operator==(const job_input&, const job_input&) = default;
+};
 
 /// What a module says about one of its jobs. The fields are those of metadata::job_description, by the same names.
 struct job_info {
@@ -15,7 +22,9 @@ struct job_info {
   schema input_schema;  ///< empty unless the input's format is records
   data_format output_format = data_format::records;
   schema output_schema;
-  std::uint32_t stages = 1;  ///< 1: map only; 2: map and reduce
+  std::uint32_t stages = 1;          ///< how many
+  std::vector<stage_shape> shape{};  ///< of each
+  std::vector<job_input> inputs{};   ///< exactly these; empty: any number, as above
   friend bool operator==(const job_info&, const job_info&) = default;
 };
 

@@ -30,6 +30,30 @@ result<data_format> format_of(std::uint32_t raw, const std::string& what) {
   return static_cast<data_format>(raw);
 }
 
+constexpr std::uint32_t inputs_max = 64;
+
+result<std::vector<stage_shape>> shape_of(const troupe_job& job, const std::string& path) {
+  std::vector<stage_shape> out;
+  const error damaged{errc::corrupted, path + ": a stage of job " + job.name + " is damaged"};
+  for (std::uint32_t s = 0; s < job.stage_count; ++s) {
+    const auto& stage = job.stages[s];
+    if (stage.branch_count < 1 || stage.branch_count > branches_max) return damaged;
+    stage_shape shape{std::string(stage.name, ::strnlen(stage.name, 256)), {}, stage.partitions};
+    for (std::uint32_t b = 0; b < stage.branch_count; ++b) {
+      const auto& branch = stage.branches[b];
+      if (branch.edges == nullptr || branch.edge_count < 1 || branch.edge_count > edges_max) return damaged;
+      auto& edges = shape.branches.emplace_back().edges;
+      for (std::uint32_t e = 0; e < branch.edge_count; ++e) {
+        if (branch.edges[e].kind > TROUPE_EDGE_FORWARD) return damaged;
+        edges.push_back(
+            {static_cast<edge_kind>(branch.edges[e].kind), branch.edges[e].from, branch.edges[e].partition});
+      }
+    }
+    out.push_back(std::move(shape));
+  }
+  return out;
+}
+
 }  // namespace
 
 result<void> check_file(const std::string& path) {
@@ -68,15 +92,20 @@ result<void> check_table(const troupe_module& table, const std::string& path) {
   for (std::uint32_t i = 0; i < table.job_count; ++i) {
     const auto* job = table.jobs[i];
     if (job == nullptr || job->size < sizeof(troupe_job) || job->name == nullptr || job->stages == nullptr ||
-        job->stage_count < 1 || job->stage_count > 2)
+        job->stage_count < 1 || job->stage_count > stages_max || (job->input_count > 0 && job->inputs == nullptr) ||
+        job->input_count > inputs_max)
       return error{errc::corrupted, path + ": job " + std::to_string(i) + " of its table is damaged"};
     TROUPE_TRY_VOID(check_name("job", job->name));
     for (std::uint32_t earlier = 0; earlier < i; ++earlier)
       if (std::strcmp(job->name, table.jobs[earlier]->name) == 0)
         return error{errc::invalid_argument, path + " has two jobs named " + job->name};
     for (std::uint32_t s = 0; s < job->stage_count; ++s)
-      if (job->stages[s].size < sizeof(troupe_stage) || job->stages[s].run == nullptr)
+      if (job->stages[s].size < sizeof(troupe_stage) || job->stages[s].run == nullptr ||
+          job->stages[s].name == nullptr || job->stages[s].branches == nullptr)
         return error{errc::corrupted, path + ": a stage of job " + job->name + " is damaged"};
+    TROUPE_TRY(const auto shape, shape_of(*job, path));
+    if (const auto good = check_stages(shape, job->input_count); !good)
+      return error{errc::corrupted, path + ": job " + job->name + ": " + good.error().message()};
   }
   return ok();
 }
@@ -124,6 +153,13 @@ result<module_description> loaded_module::describe() const {
                codec::decode<schema>({job.input_schema, job.input_schema_size}, where + ", input schema"));
     TROUPE_TRY(info.output_schema,
                codec::decode<schema>({job.output_schema, job.output_schema_size}, where + ", output schema"));
+    TROUPE_TRY(info.shape, shape_of(job, path_));
+    for (std::uint32_t n = 0; n < job.input_count; ++n) {
+      auto& input = info.inputs.emplace_back();
+      TROUPE_TRY(input.format, format_of(job.inputs[n].format, where));
+      TROUPE_TRY(input.schema, codec::decode<schema>({job.inputs[n].schema, job.inputs[n].schema_size},
+                                                     where + ", schema of input " + std::to_string(n + 1)));
+    }
     out.jobs.push_back(std::move(info));
   }
   return out;

@@ -32,8 +32,9 @@ BOOST_DESCRIBE_ENUM(failure_kind, user_code, worker_died, memory_limit, time_lim
 /// Whether the task itself is to blame, so that the failure counts towards `limits::attempts_failed_max`.
 [[nodiscard]] constexpr bool is_blamed(failure_kind kind) noexcept { return kind <= failure_kind::time_limit; }
 
-/// «map task 3» or «reduce task 0»: tasks of stage 0 are called map tasks.
+/// «map task 3», «reduce task 0», «task 5 of stage 2»: the first two stages have had their names for long.
 [[nodiscard]] inline std::string task_name(stage_index stage, task_index task) {
+  if (stage.value > 1) return "task " + to_string(task) + " of stage " + to_string(stage);
   return std::string(stage.value == 0 ? "map task " : "reduce task ") + to_string(task);
 }
 

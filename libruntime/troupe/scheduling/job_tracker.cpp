@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <troupe/base/invariant.hpp>
+#include <troupe/metadata/splits.hpp>
 #include <troupe/scheduling/job_tracker.hpp>
 
 // Life of the tasks: construction, what attempts report, what metadata answers. Losses are in job_tracker_losses.cpp,
@@ -14,16 +15,30 @@ job_tracker::job_tracker(const metadata::job& job, job_input input, time_ms now)
     : output_copies_(std::max(job.output_copies, 1U)),
       attempt_base_(attempt_base(job.supervisor_epoch)),
       input_(std::move(input)),
+      shape_(metadata::stages_of(job.description)),
+      layout_(metadata::layout_of(job)),
+      links_(shape_.size()),
       tasks_of_segment_(input_.segments.size()),
-      stages_(std::clamp(job.description.stages, 1U, 2U)) {
+      stages_(shape_.size()) {
   TROUPE_INVARIANT(input_.segment_of_task.size() == job.plan.map_tasks,
                    std::to_string(input_.segment_of_task.size()) + " splits for " + std::to_string(job.plan.map_tasks) +
                        " map tasks");
   for (std::uint32_t i = 0; i < input_.segments.size(); ++i) segment_positions_.emplace(input_.segments[i].id, i);
-  for (std::uint32_t t = 0; t < job.plan.map_tasks; ++t)
-    tasks_of_segment_[input_.segment_of_task[t]].push_back(task_index(t));
-  stages_[0].tasks.resize(job.plan.map_tasks);
-  if (stages_.size() == 2) stages_[1].tasks.resize(job.plan.partitions);
+  const auto splits = metadata::splits_of_inputs(job.plan);
+  for (std::uint32_t s = 0; s < stages_.size(); ++s) {
+    std::set<std::uint32_t> reads;
+    for (const auto& branch : shape_[s].branches)
+      for (const auto& e : branch.edges)
+        if (e.kind != edge_kind::dataset) reads.insert(e.from);
+    links_[s].reads.assign(reads.begin(), reads.end());
+    for (const auto from : reads) links_[from].read_by.push_back(s);
+    stages_[s].tasks.resize(layout_[s].tasks);
+    for (std::uint32_t t = 0; t < layout_[s].tasks; ++t) {
+      links_[s].split.push_back(troupe::split_of(shape_[s], layout_[s], splits, t));
+      links_[s].has_reduces = links_[s].has_reduces || !links_[s].split.back();
+      if (links_[s].split.back()) tasks_of_segment_[position_of(stage_index(s), task_index(t))].emplace_back(s, t);
+    }
+  }
   for (std::uint32_t s = 0; s < stages_.size(); ++s)
     for (std::uint32_t t = 0; t < stages_[s].tasks.size(); ++t) make_pending(now, stage_index(s), task_index(t), now);
   for (const auto& progress : job.stages) {
@@ -80,8 +95,17 @@ std::string job_tracker::name_of(member_id id) const {
   return found == names_.end() ? id.value.short_string() : found->second;
 }
 
-const input_segment& job_tracker::segment_of(task_index map_task) const {
-  return input_.segments[input_.segment_of_task[map_task.value]];
+bool job_tracker::inputs_committed(stage_index s) const {
+  const auto& reads = links_[s.value].reads;
+  return std::all_of(reads.begin(), reads.end(),
+                     [&](std::uint32_t from) { return stages_[from].committed == stages_[from].tasks.size(); });
+}
+
+bool job_tracker::is_needed(stage_index s) const {
+  const auto& readers = links_[s.value].read_by;
+  return std::any_of(readers.begin(), readers.end(), [&](std::uint32_t by) {
+    return stages_[by].pending > 0 || stages_[by].out > stages_[by].with_slot;
+  });
 }
 
 /// The attempt is not at its member any more; the task's state is the caller's to set.
@@ -155,12 +179,12 @@ void job_tracker::attempt_failed(time_ms now, const attempt_ref& what, failure w
       error.message = task_name(what.stage, what.task) + " failed " + std::to_string(t.failures) +
                       " times, the last time on " + name_of(where) + ": " + why.message;
       error.node = name_of(where);
-      if (what.stage.value == 0) error.dataset = segment_of(what.task).dataset;
+      if (split_of(what.stage, what.task)) error.dataset = segment_of(what.stage, what.task).dataset;
       error.offset = why.offset;
       return fail(std::move(error));
     }
   } else if (why.kind == failure_kind::input_lost) {
-    if (what.stage.value == 0)
+    if (split_of(what.stage, what.task) && why.sources.empty())
       lost_input_of_map(what, where, why);
     else
       lost_sources(why);
@@ -179,6 +203,7 @@ void job_tracker::commit_answered(time_ms now, const attempt_ref& what, const re
     t.losses = 0;
     t.input_failures = 0;
     ++stages_[what.stage.value].committed;
+    follow_source(what.stage, what.task);
     return step(now);
   }
   switch (answer.error().code()) {
@@ -245,6 +270,7 @@ void job_tracker::mark_committed(time_ms now, stage_index s, task_index i, const
   t.spent = 0;
   t.output_holders = commit.output ? commit.output->holders : std::vector<member_id>{};
   ++stages_[s.value].committed;
+  follow_source(s, i);
 }
 
 void job_tracker::sync_commits(time_ms now, const std::vector<metadata::stage_progress>& progress) {

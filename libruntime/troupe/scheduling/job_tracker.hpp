@@ -26,7 +26,7 @@ struct worker_member {
   friend bool operator==(const worker_member&, const worker_member&) = default;
 };
 
-/// A segment that map tasks read, and who has a copy.
+/// A segment that tasks read, and who has a copy.
 struct input_segment {
   segment_id id;
   std::string dataset;  ///< name, for messages
@@ -36,7 +36,7 @@ struct input_segment {
 /// What a job supervisor knows about the job's input when it starts.
 struct job_input {
   std::vector<input_segment> segments;
-  std::vector<std::uint32_t> segment_of_task;  ///< for each map task, its position in `segments`
+  std::vector<std::uint32_t> segment_of_task;  ///< for each split, its position in `segments`
 };
 
 /// How an attempt failed, as its node reports it.
@@ -45,7 +45,7 @@ struct failure {
   errc code = errc::internal;
   std::string message;                  ///< the exception's words, or what ended the worker
   std::optional<std::uint64_t> offset;  ///< of the record within its partition
-  std::vector<attempt_ref> sources;     ///< of a reduce with input_lost: the map attempts whose output it could not get
+  std::vector<attempt_ref> sources;  ///< with input_lost: the attempts of earlier stages whose output it could not get
 };
 
 /// Effects: what the job supervisor has to do. They come in the order in which they must be done.
@@ -113,8 +113,10 @@ struct tallies {
 ///
 /// A task is pending → running → committing → committed, and falls back to pending when an attempt or its committed
 /// output is lost. A finished map whose output is lost is parked until a reduce needs it. At most one attempt of a task
-/// is out at a time. A reduce starts when every map is committed. Rules:
+/// is out at a time. A stage starts when every task of the stages that it reads is committed. «Map» here is a task that
+/// reads a split, «reduce» one that reads earlier stages only. Rules:
 /// - a map task goes where a copy of its segment is; idle members take others' tasks;
+/// - a reduce that reads one task alone (a forward edge) is at home where that task's output is;
 /// - a reduce has a home from the beginning, as many to a slot everywhere, so that its inputs can be there when the
 /// last map is done; others take it only for a slot that would be idle;
 /// - a member gets as many attempts as it has slots, and as many again to prefetch for;
@@ -226,6 +228,13 @@ class job_tracker {
     std::set<member_id> avoid;      ///< tried there without success: another member first
     std::vector<member_id> output_holders;
   };
+  /// Of the shape and layout, what is asked often.
+  struct stage_links {
+    std::vector<std::uint32_t> reads;                 ///< stages, each once
+    std::vector<std::uint32_t> read_by;               ///< stages, each once
+    std::vector<std::optional<std::uint32_t>> split;  ///< of each task
+    bool has_reduces = false;
+  };
   struct stage {
     std::vector<task> tasks;
     std::set<task_index> ready;  ///< pending and due
@@ -239,10 +248,10 @@ class job_tracker {
   struct place {
     worker_member member;
     std::set<attempt_ref> out;
-    std::uint32_t out_of_stage[2] = {0, 0};
+    std::map<std::uint32_t, std::uint32_t> out_of_stage;
     std::vector<time_ms> engine_failures;
     time_ms quarantined_until = 0;
-    std::set<task_index> local;  ///< ready map tasks with a copy here
+    std::set<std::pair<stage_index, task_index>> local;  ///< ready map tasks with a copy here
   };
   enum class reach { local, idle, deep };
 
@@ -251,7 +260,20 @@ class job_tracker {
   [[nodiscard]] bool is_current(const attempt_ref& what, task_state state) const;
   [[nodiscard]] bool is_last(stage_index s) const noexcept { return s.value + 1 == stages_.size(); }
   [[nodiscard]] std::string name_of(member_id id) const;
-  [[nodiscard]] const input_segment& segment_of(task_index map_task) const;
+  [[nodiscard]] std::optional<std::uint32_t> split_of(stage_index s, task_index t) const {
+    return links_[s.value].split[t.value];
+  }
+  /// Of a task that reads a split.
+  [[nodiscard]] std::uint32_t position_of(stage_index s, task_index t) const {
+    return input_.segment_of_task[*split_of(s, t)];
+  }
+  [[nodiscard]] const input_segment& segment_of(stage_index s, task_index t) const {
+    return input_.segments[position_of(s, t)];
+  }
+  /// Everything that the stage reads of other stages is there.
+  [[nodiscard]] bool inputs_committed(stage_index s) const;
+  /// Some task of a stage that reads this one has not all its input.
+  [[nodiscard]] bool is_needed(stage_index s) const;
   [[nodiscard]] bool has_live_holder(const input_segment& segment) const;
 
   // Life of the tasks (job_tracker.cpp)
@@ -269,6 +291,8 @@ class job_tracker {
   void lose_place(time_ms now, const place& gone, const std::string& why);
   void note_engine_failure(time_ms now, member_id where);
   void lost_input_of_map(const attempt_ref& what, member_id where, const failure& why);
+  [[nodiscard]] bool is_prefetched(stage_index s) const;
+  void follow_source(stage_index s, task_index t);
   void lost_sources(const failure& why);
   void revoke(const attempt_ref& what);
   void check_holders(time_ms now);
@@ -290,7 +314,7 @@ class job_tracker {
 
   // Homes of reduces (job_tracker_homes.cpp)
   void choose_homes();
-  void move_home(task& t, member_id to);
+  void move_home(stage_index s, task& t, member_id to);
   void tell_homes();
 
   // Balance (job_tracker_withdraw.cpp)
@@ -302,7 +326,10 @@ class job_tracker {
   std::uint32_t attempt_base_;
   job_input input_;
   std::unordered_map<segment_id, std::uint32_t> segment_positions_;
-  std::vector<std::vector<task_index>> tasks_of_segment_;
+  std::vector<stage_shape> shape_;
+  std::vector<stage_layout> layout_;
+  std::vector<stage_links> links_;
+  std::vector<std::vector<std::pair<stage_index, task_index>>> tasks_of_segment_;
   std::map<std::uint32_t, time_ms> segments_without_holder_;  ///< position in input_.segments → since when
   std::vector<stage> stages_;
   std::set<std::tuple<time_ms, stage_index, task_index>> delayed_;  ///< pending, not due yet

@@ -26,15 +26,15 @@ void job_tracker::make_pending(time_ms now, stage_index s, task_index i, time_ms
 
 void job_tracker::make_ready(stage_index s, task_index i) {
   stages_[s.value].ready.insert(i);
-  if (s.value != 0) return;
-  for (const auto holder : segment_of(i).holders)
-    if (auto found = places_.find(holder); found != places_.end()) found->second.local.insert(i);
+  if (!split_of(s, i)) return;
+  for (const auto holder : segment_of(s, i).holders)
+    if (auto found = places_.find(holder); found != places_.end()) found->second.local.emplace(s, i);
 }
 
 void job_tracker::leave_ready(stage_index s, task_index i) {
-  if (stages_[s.value].ready.erase(i) == 0 || s.value != 0) return;
-  for (const auto holder : segment_of(i).holders)
-    if (auto found = places_.find(holder); found != places_.end()) found->second.local.erase(i);
+  if (stages_[s.value].ready.erase(i) == 0 || !split_of(s, i)) return;
+  for (const auto holder : segment_of(s, i).holders)
+    if (auto found = places_.find(holder); found != places_.end()) found->second.local.erase({s, i});
 }
 
 void job_tracker::assign(time_ms now) {
@@ -46,9 +46,9 @@ void job_tracker::assign(time_ms now) {
   for (auto& [id, p] : places_)
     if (p.quarantined_until <= now) p.quarantined_until = 0;
   for (std::uint32_t s = 0; s < stages_.size(); ++s) {
-    // A reduce reads every map: none starts before all are there.
-    if (s == 1 && stages_[0].committed < stages_[0].tasks.size()) return;
     const stage_index stage(s);
+    // No slot waits for another: a task starts when everything that it reads is there.
+    if (stages_[s].ready.empty() || !inputs_committed(stage)) continue;
     while (!stages_[s].ready.empty() && (assign_one(now, stage, reach::local) || assign_one(now, stage, reach::deep) ||
                                          assign_one(now, stage, reach::idle))) {
     }
@@ -80,20 +80,19 @@ bool job_tracker::assign_one(time_ms now, stage_index s, reach how) {
 
 std::optional<task_index> job_tracker::pick(stage_index s, const place& p, reach how) const {
   int looked_at = 0;
-  if (s.value == 0 && how != reach::idle) {
-    for (const auto i : p.local) {
-      if (is_eligible(s, i, p)) return i;
+  if (how != reach::idle)
+    for (auto at = p.local.lower_bound({s, task_index(0)}); at != p.local.end() && at->first == s; ++at) {
+      if (is_eligible(s, at->second, p)) return at->second;
       if (++looked_at == looked_at_max) break;
     }
-    return std::nullopt;
-  }
   const auto& ready = stages_[s.value].ready;
-  if (s.value != 0) {
+  if (links_[s.value].has_reduces)
     for (const auto i : ready)
-      if (stages_[s.value].tasks[i.value].home == p.member.id && is_eligible(s, i, p)) return i;
-    // Others' homes may have fetched inputs: only for a slot that nobody else can fill.
-    if (how != reach::idle || p.out.size() >= std::max(p.member.slots, 1U)) return std::nullopt;
-  }
+      if (!split_of(s, i) && stages_[s.value].tasks[i.value].home == p.member.id && is_eligible(s, i, p)) return i;
+  // Others' homes may have fetched inputs: only for a slot that nobody else can fill.
+  if (how != reach::idle || (links_[s.value].has_reduces && p.out.size() >= std::max(p.member.slots, 1U)))
+    return std::nullopt;
+  looked_at = 0;
   // From the end: those who have copies, or are at home, take theirs from the beginning.
   for (auto i = ready.rbegin(); i != ready.rend() && looked_at < looked_at_max; ++i, ++looked_at)
     if (is_eligible(s, *i, p)) return *i;
@@ -102,7 +101,7 @@ std::optional<task_index> job_tracker::pick(stage_index s, const place& p, reach
 
 bool job_tracker::is_eligible(stage_index s, task_index i, const place& p) const {
   const auto& t = stages_[s.value].tasks[i.value];
-  if (s.value == 0 && segments_without_holder_.contains(input_.segment_of_task[i.value])) return false;
+  if (split_of(s, i) && segments_without_holder_.contains(position_of(s, i))) return false;
   if (!t.avoid.contains(p.member.id)) return true;
   // It was tried here. Only when it was tried on every member that can take it.
   return std::all_of(places_.begin(), places_.end(), [&](const auto& other) {
@@ -124,7 +123,7 @@ void job_tracker::start(time_ms now, stage_index s, task_index i, place& p) {
   leave_state(s, i);
   t.state = task_state::running;
   t.where = p.member.id;
-  if (s.value == 1) move_home(t, p.member.id);
+  if (!split_of(s, i)) move_home(s, t, p.member.id);
   t.withdrawing = false;
   t.withdraw_from = now + withdraw_after_ms;
   const auto next = [&] { return attempt_number((attempt_base_ + t.tried++) % metadata::attempts_per_task + 1); };
@@ -159,8 +158,9 @@ std::optional<time_ms> job_tracker::wakeup() const {
   if (!delayed_.empty()) consider(std::get<0>(*delayed_.begin()));
   for (const auto& [position, since] : segments_without_holder_) {
     const auto& tasks = tasks_of_segment_[position];
-    if (std::any_of(tasks.begin(), tasks.end(),
-                    [&](task_index t) { return stages_[0].tasks[t.value].state == task_state::pending; }))
+    if (std::any_of(tasks.begin(), tasks.end(), [&](const auto& t) {
+          return stages_[t.first.value].tasks[t.second.value].state == task_state::pending;
+        }))
       consider(since + input_wait_ms);
   }
   const bool idle_tasks = std::any_of(stages_.begin(), stages_.end(), [](const stage& s) { return !s.ready.empty(); });

@@ -64,16 +64,17 @@ void job_tracker::lose_commit(time_ms now, stage_index s, task_index i, const st
   }
 }
 
-/// A finished map is only done again for a reduce that has not all its input: one that has its slot has fetched
-/// everything.
+/// A finished task is only done again for one that has not all its input: who has its slot has fetched everything. From
+/// the last stage to the first, since what is done again needs its own input again.
 void job_tracker::unpark_if_needed(time_ms now) {
   if (parked_ == 0) return;
-  const auto& last = stages_.back();
-  if (last.pending == 0 && last.out == last.with_slot) return;
-  for (std::uint32_t i = 0; i < stages_[0].tasks.size(); ++i) {
-    if (stages_[0].tasks[i].state != task_state::parked) continue;
-    leave_state(stage_index(0), task_index(i));
-    make_pending(now, stage_index(0), task_index(i), now);
+  for (auto s = static_cast<std::uint32_t>(stages_.size()); s-- > 0;) {
+    if (!is_needed(stage_index(s))) continue;
+    for (std::uint32_t i = 0; i < stages_[s].tasks.size(); ++i) {
+      if (stages_[s].tasks[i].state != task_state::parked) continue;
+      leave_state(stage_index(s), task_index(i));
+      make_pending(now, stage_index(s), task_index(i), now);
+    }
   }
 }
 
@@ -96,9 +97,12 @@ void job_tracker::set_members(time_ms now, std::vector<worker_member> members,
   }
   for (const auto& [id, gone] : before) lose_place(now, gone, "the node is gone");
   if (over_) return;
-  for (const auto i : stages_[0].ready)
-    for (const auto holder : segment_of(i).holders)
-      if (auto found = places_.find(holder); found != places_.end()) found->second.local.insert(i);
+  for (std::uint32_t s = 0; s < stages_.size(); ++s)
+    for (const auto i : stages_[s].ready) {
+      if (!split_of(stage_index(s), i)) continue;
+      for (const auto holder : segment_of(stage_index(s), i).holders)
+        if (auto found = places_.find(holder); found != places_.end()) found->second.local.emplace(s, i);
+    }
   check_holders(now);
   if (committed != nullptr) apply_commits(now, *committed);
   if (over_) return;
@@ -119,12 +123,12 @@ void job_tracker::set_holders(time_ms now, segment_id segment, std::vector<membe
   const auto position = segment_positions_.find(segment);
   if (position == segment_positions_.end()) return;
   const auto& tasks = tasks_of_segment_[position->second];
-  std::vector<task_index> ready;
-  for (const auto t : tasks)
-    if (stages_[0].ready.contains(t)) ready.push_back(t);
-  for (const auto t : ready) leave_ready(stage_index(0), t);
+  std::vector<std::pair<stage_index, task_index>> ready;
+  for (const auto& [s, t] : tasks)
+    if (stages_[s.value].ready.contains(t)) ready.emplace_back(s, t);
+  for (const auto& [s, t] : ready) leave_ready(s, t);
   input_.segments[position->second].holders = std::move(holders);
-  for (const auto t : ready) make_ready(stage_index(0), t);
+  for (const auto& [s, t] : ready) make_ready(s, t);
   if (!members_known_) return;
   check_holders(now);
   step(now);
@@ -143,8 +147,8 @@ void job_tracker::fail_lost_segments(time_ms now) {
   for (const auto& [position, since] : segments_without_holder_) {
     if (now - since < input_wait_ms) continue;
     const auto& tasks = tasks_of_segment_[position];
-    const auto needed = std::any_of(tasks.begin(), tasks.end(), [&](task_index t) {
-      return stages_[0].tasks[t.value].state == task_state::pending;
+    const auto needed = std::any_of(tasks.begin(), tasks.end(), [&](const auto& t) {
+      return at({t.first, t.second, {}}).state == task_state::pending;
     });
     if (!needed) continue;
     const auto& segment = input_.segments[position];
@@ -198,7 +202,7 @@ void job_tracker::lost_input_of_map(const attempt_ref& what, member_id where, co
   t.avoid.insert(where);  // its copy may be the only bad one
   if (t.input_failures < 255) ++t.input_failures;
   if (why.code != errc::data_loss && t.input_failures < input_failures_max) return;
-  const auto& segment = segment_of(what.task);
+  const auto& segment = segment_of(what.stage, what.task);
   metadata::job_error error;
   error.message = "segment " + to_string(segment.id) + " of dataset " + segment.dataset +
                   " cannot be read on any node: " + why.message;
@@ -212,7 +216,7 @@ void job_tracker::lost_sources(const failure& why) {
   const bool gone = why.code == errc::not_found || why.code == errc::corrupted || why.code == errc::data_loss ||
                     why.code == errc::failed_precondition;
   for (const auto& source : why.sources) {
-    if (source.stage.value != 0 || !is_current(source, task_state::committed)) continue;  // done again since
+    if (!is_current(source, task_state::committed) || is_last(source.stage)) continue;  // done again since
     auto& t = at(source);
     if (t.input_failures < 255) ++t.input_failures;
     if (gone || t.input_failures >= source_failures_max) revoke(source);

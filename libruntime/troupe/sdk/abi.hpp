@@ -7,7 +7,7 @@
 /// module.
 extern "C" {
 
-enum { TROUPE_ABI_VERSION = 1 };
+enum { TROUPE_ABI_VERSION = 2 };
 
 /// Of a block that a stage reads. `format` is data_format for a dataset, TROUPE_SHUFFLE for what the stage before
 /// published (bytes exactly as published).
@@ -20,6 +20,7 @@ struct troupe_block {
   uint64_t first_offset;  ///< of its first record within its partition of the dataset; 0 for a shuffle block
   uint32_t input;         ///< which of the job's inputs
   uint32_t format;
+  uint32_t edge;  ///< which of the edges that the task's branch reads; edges come in order
 };
 
 struct troupe_chunk {
@@ -47,6 +48,8 @@ struct troupe_task {
   uint64_t seed;          ///< of this task, for user code that wants randomness
   int64_t now_unix_ms;    ///< when the job was accepted: the only time that user code should see
   uint64_t memory_bytes;  ///< of the module's own tables and buffers
+  uint32_t branch;        ///< of the stage, that the task belongs to
+  uint32_t branch_task;   ///< its number within the branch
 };
 
 /// What the worker offers. Every function is called on the task's thread only.
@@ -66,6 +69,12 @@ struct troupe_host {
   /// Shared memory the daemon reads: the module stores the offset of the record it is at (relaxed), so that its death
   /// can be blamed on a record.
   uint64_t* current_offset;
+  /// A scratch file for what does not fit into the task's memory; gone with the task. It grows at its end and is read
+  /// anywhere. -1: stop (the disk is full, or the task was cancelled).
+  int (*scratch_open)(void* self, uint64_t* file);
+  int (*scratch_append)(void* self, uint64_t file, const void* data, uint64_t size);
+  int (*scratch_read)(void* self, uint64_t file, uint64_t offset, void* data, uint64_t size);
+  void (*scratch_close)(void* self, uint64_t file);
 };
 
 /// How a stage failed: filled by the module, exceptions never cross.
@@ -75,13 +84,34 @@ struct troupe_failure {
   int has_offset;
 };
 
-enum { TROUPE_STAGE_MAP = 0, TROUPE_STAGE_REDUCE = 1 };
+/// As edge_kind of base/stages.hpp, which says what they mean.
+enum { TROUPE_EDGE_DATASET = 0, TROUPE_EDGE_PARTITIONED = 1, TROUPE_EDGE_BROADCAST = 2, TROUPE_EDGE_FORWARD = 3 };
+
+struct troupe_edge {
+  uint32_t kind;
+  uint32_t from;       ///< the input's number (0xffffffff: all inputs), or the stage's
+  uint32_t partition;  ///< of a broadcast or forward edge
+};
+
+struct troupe_branch {
+  uint32_t edge_count;
+  const struct troupe_edge* edges;
+};
 
 struct troupe_stage {
   uint32_t size;
-  uint32_t kind;
+  uint32_t partitions;  ///< of what each task writes; 0: as many as the plan says
   /// Runs the whole task. 0: done (or told to stop); 1: failed, *failure says how.
   int (*run)(const struct troupe_task* task, const struct troupe_host* host, struct troupe_failure* failure);
+  const char* name;
+  uint32_t branch_count;
+  const struct troupe_branch* branches;
+};
+
+struct troupe_input {
+  uint32_t format;
+  const char* schema;  ///< codec bytes of troupe::schema
+  uint64_t schema_size;
 };
 
 struct troupe_job {
@@ -95,6 +125,8 @@ struct troupe_job {
   const char* output_schema;
   uint64_t output_schema_size;
   const struct troupe_stage* stages;
+  uint32_t input_count;  ///< 0: any number of inputs, all as above
+  const struct troupe_input* inputs;
 };
 
 struct troupe_module {

@@ -34,6 +34,23 @@ class host_port {
     check();
     if (host_->publish(host_->self, partition, &chunk, bytes, records) < 0) stop();
   }
+  std::uint64_t scratch_open() {
+    check();
+    std::uint64_t file = 0;
+    if (host_->scratch_open(host_->self, &file) < 0) stop();
+    return file;
+  }
+  void scratch_append(std::uint64_t file, const char* data, std::uint64_t size) {
+    check();
+    if (host_->scratch_append(host_->self, file, data, size) < 0) stop();
+  }
+  void scratch_read(std::uint64_t file, std::uint64_t offset, char* data, std::uint64_t size) {
+    check();
+    if (host_->scratch_read(host_->self, file, offset, data, size) < 0) stop();
+  }
+  void scratch_close(std::uint64_t file) noexcept {
+    if (!stopped_) host_->scratch_close(host_->self, file);
+  }
 
  private:
   void check() const {
@@ -47,22 +64,14 @@ class host_port {
   bool stopped_ = false;
 };
 
-/// A task's output to one partition, whole records at a time. One chunk is open at most; what is not published when
-/// this object dies goes back to the worker with the attempt.
-class chunk_writer {
+/// Room for whole records: a chunk of the output, a frame of a scratch file, or the queue before the next operator. Who
+/// derives from it makes room when there is none left; no call per record.
+class record_out {
  public:
-  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, about how much
-  /// will come in all, so that the last chunk fits.
-  chunk_writer(host_port& host, std::uint32_t partition, std::uint64_t chunk_bytes,
-               std::uint64_t expected_bytes = UINT64_MAX) noexcept
-      : host_(&host), partition_(partition), chunk_bytes_(chunk_bytes), expected_bytes_(expected_bytes) {}
-  chunk_writer(const chunk_writer&) = delete;
-  chunk_writer& operator=(const chunk_writer&) = delete;
-
   /// Room for a record of exactly or at most `bytes`; give it back with `commit`.
   char* reserve(std::uint64_t bytes) {
     if (bytes > static_cast<std::uint64_t>(end_ - at_)) [[unlikely]]
-      renew(bytes);
+      renew_(*this, bytes);
     return at_;
   }
   /// The record ends here.
@@ -70,6 +79,36 @@ class chunk_writer {
     at_ = end;
     ++records_;
   }
+  record_out(const record_out&) = delete;
+  record_out& operator=(const record_out&) = delete;
+
+ protected:
+  /// Leaves at least `bytes` between at_ and end_.
+  using renew_function = void (*)(record_out& self, std::uint64_t bytes);
+  explicit record_out(renew_function renew) noexcept : renew_(renew) {}
+  ~record_out() = default;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
+  std::uint64_t records_ = 0;  ///< since the last renewal
+
+ private:
+  renew_function renew_;
+};
+
+/// A task's output to one partition, whole records at a time. One chunk is open at most; what is not published when
+/// this object dies goes back to the worker with the attempt.
+class chunk_writer final : public record_out {
+ public:
+  /// `chunk_bytes`: how much to ask for at once, unless a record needs more. `expected_bytes`: if known, about how much
+  /// will come in all, so that the last chunk fits.
+  chunk_writer(host_port& host, std::uint32_t partition, std::uint64_t chunk_bytes,
+               std::uint64_t expected_bytes = UINT64_MAX) noexcept
+      : record_out([](record_out& self, std::uint64_t bytes) { static_cast<chunk_writer&>(self).renew(bytes); }),
+        host_(&host),
+        partition_(partition),
+        chunk_bytes_(chunk_bytes),
+        expected_bytes_(expected_bytes) {}
+
   /// Publishes what is there. Call at the end; more may be written afterwards.
   void flush() {
     if (records_ == 0) return;
@@ -94,9 +133,6 @@ class chunk_writer {
   std::uint64_t chunk_bytes_;
   std::uint64_t expected_bytes_;
   troupe_chunk chunk_{};
-  char* at_ = nullptr;
-  char* end_ = nullptr;
-  std::uint64_t records_ = 0;
   std::uint64_t records_total_ = 0;
 };
 

@@ -149,7 +149,7 @@ class emitter<Record, void> {
                 "an output record is a struct with BOOST_DESCRIBE_STRUCT; for a key and a value name both types");
 
  public:
-  explicit emitter(sdk::chunk_writer& out) noexcept : out_(&out) {}
+  explicit emitter(sdk::record_out& out) noexcept : out_(&out) {}
 
   void operator()(const Record& record) {
     const auto size = sdk::encoded_size(record);
@@ -161,14 +161,14 @@ class emitter<Record, void> {
   }
 
  private:
-  sdk::chunk_writer* out_;
+  sdk::record_out* out_;
 };
 
 namespace sdk {
 
 /// Writes an output record of a key, whose bytes are known, and a value, whose bytes are.
 template <class Key>
-void write_pair_encoded(chunk_writer& out, bytes_view key, bytes_view value) {
+void write_pair_encoded(record_out& out, bytes_view key, bytes_view value) {
   const auto size = key_bytes<Key>::field_size(key) + value.size();
   if (size > limits::record_bytes_max)
     throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
@@ -180,7 +180,7 @@ void write_pair_encoded(chunk_writer& out, bytes_view key, bytes_view value) {
 
 /// The same with a value as it is.
 template <class Key, class Value>
-void write_pair(chunk_writer& out, bytes_view key, const Value& value) {
+void write_pair(record_out& out, bytes_view key, const Value& value) {
   const auto size = key_bytes<Key>::field_size(key) + encoded_size(value);
   if (size > limits::record_bytes_max)
     throw std::length_error("an output record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
@@ -193,13 +193,13 @@ void write_pair(chunk_writer& out, bytes_view key, const Value& value) {
 template <class Key, class Value>
 class pair_emitter {
  public:
-  explicit pair_emitter(chunk_writer& out) noexcept : out_(&out) {}
+  explicit pair_emitter(record_out& out) noexcept : out_(&out) {}
   void operator()(const typename key_bytes<Key>::view& key, const Value& value) {
     write_pair<Key>(*out_, key_bytes<Key>::of(key, scratch_), value);
   }
 
  private:
-  chunk_writer* out_;
+  record_out* out_;
   std::string scratch_;
 };
 

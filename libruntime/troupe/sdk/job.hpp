@@ -1,11 +1,9 @@
 #pragma once
-#include <cstdio>
-#include <exception>
+#include <stdexcept>
 #include <string>
 #include <troupe/sdk/abi.hpp>
 #include <troupe/sdk/abi_tag.hpp>
-#include <troupe/sdk/map_stage.hpp>
-#include <troupe/sdk/reduce_stage.hpp>
+#include <troupe/sdk/pipeline_sides.hpp>
 #include <troupe/sdk/schema_bytes.hpp>
 #include <vector>
 
@@ -14,84 +12,70 @@ namespace troupe {
 
 namespace sdk {
 
-/// Runs f(port, user context) and turns whatever it throws into the table's answers. Exceptions never leave a module.
-template <class F>
-int guarded(const troupe_task* task, const troupe_host* host, troupe_failure* failed, bool has_offset, F&& f) noexcept {
-  const auto fail = [&](const char* what) {
-    std::snprintf(failed->message, sizeof failed->message, "%s", what);
-    failed->has_offset = has_offset;
-    failed->offset = has_offset && host->current_offset != nullptr ? *host->current_offset : 0;
-    return 1;
-  };
-  if (host->size < sizeof(troupe_host) || task->size < sizeof(troupe_task))
-    return fail("the worker's table is older than the module's: build the module again");
-  try {
-    host_port port(*host);
-    context user(*task, *host);
-    f(port, user);
-    user.flush_counters();
-    return 0;
-  } catch (const stop_requested&) {
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory");
-  } catch (const std::exception& e) {
-    return fail(*e.what() == 0 ? "an exception without words was thrown" : e.what());
-  } catch (const char* text) {
-    return fail(text);
-  } catch (...) {
-    return fail("something that is no std::exception was thrown");
-  }
-}
-
-template <class Pipeline>
-int map_entry(const troupe_task* task, const troupe_host* host, troupe_failure* failed) {
-  return guarded(task, host, failed, true,
-                 [&](host_port& port, context& user) { run_map<Pipeline>(*task, *host, port, user); });
-}
-template <class Pipeline>
-int reduce_entry(const troupe_task* task, const troupe_host* host, troupe_failure* failed) {
-  return guarded(task, host, failed, false, [&](host_port& port, context& user) {
-    reduce_of<typename Pipeline::shuffle>::template run<Pipeline>(*task, port, user);
-  });
-}
-
 template <class Key, class Value>
 schema pair_schema(const std::string& key_name, const std::string& value_name) {
   return {{field_of<Key>(key_name), field_of<Value>(value_name)}};
 }
-template <class Key, class Value>
+template <class Record>
 schema written_schema(const std::string& key_name, const std::string& value_name) {
-  if constexpr (std::is_void_v<Value>)
-    return schema_of<Key>();
+  if constexpr (described_struct<Record>)
+    return schema_of<Record>();
+  else if constexpr (is_pair<Record>::value)
+    return pair_schema<typename Record::first_type, typename Record::second_type>(key_name, value_name);
   else
-    return pair_schema<Key, Value>(key_name, value_name);
+    return {{field_of<Record>(key_name)}};
 }
 
-template <class Shuffle, class M>
-struct output_of {  // no shuffle
-  static schema get(const std::string& key, const std::string& value) {
-    return written_schema<typename M::key_type, typename M::value_type>(key, value);
+/// What the datasets are that a pipeline reads.
+struct input_table {
+  std::vector<std::string> schemas;
+  std::vector<troupe_input> inputs;  ///< by number
+  std::uint32_t format = TROUPE_LINES;
+  std::string schema;
+  bool by_number = false;
+
+  template <class... Sources>
+  explicit input_table(type_list<Sources...>) {
+    constexpr bool any = ((Sources::input == any_input) || ...);
+    constexpr bool numbered = ((Sources::input != any_input) || ...);
+    static_assert(!(any && numbered), "either every read_…() of a pipeline names its input by number, or none does");
+    constexpr std::uint32_t count =
+        numbered ? 1 + std::max({(Sources::input == any_input ? 0 : Sources::input)...}) : 0;
+    static_assert(count <= 64, "a job reads at most 64 inputs");
+    by_number = numbered;
+    schemas.resize(std::max(count, 1U));
+    std::vector<std::uint32_t> formats(schemas.size(), TROUPE_BYTES + 1);
+    (add<Sources>(numbered ? Sources::input : 0, formats), ...);
+    for (const auto f : formats)
+      if (f > TROUPE_BYTES) throw std::logic_error("the pipeline's inputs are not numbered from 0 without a gap");
+    format = formats[0];
+    schema = schemas[0];
+    if (numbered)
+      for (std::size_t i = 0; i < schemas.size(); ++i)
+        inputs.push_back({formats[i], schemas[i].data(), schemas[i].size()});
   }
-};
-template <class F, class M>
-struct output_of<shuffle_fold<F>, M> {
-  static schema get(const std::string& key, const std::string& value) {
-    using accumulator = typename F::accumulator_type;
-    if constexpr (requires(F f, const accumulator& a) { f.result(a); })
-      return pair_schema<typename M::key_type,
-                         std::remove_cvref_t<decltype(std::declval<F&>().result(std::declval<const accumulator&>()))>>(
-          key, value);
+
+ private:
+  template <class Source>
+  void add(std::uint32_t number, std::vector<std::uint32_t>& formats) {
+    std::string bytes;
+    if constexpr (Source::format == TROUPE_RECORDS)
+      bytes = schema_bytes(schema_of<typename Source::input_type>());
     else
-      return pair_schema<typename M::key_type, accumulator>(key, value);
+      bytes = schema_bytes({});
+    if (formats[number] <= TROUPE_BYTES && (formats[number] != Source::format || schemas[number] != bytes))
+      throw std::logic_error("the pipeline reads input " + std::to_string(number) + " as two different things");
+    formats[number] = Source::format;
+    schemas[number] = std::move(bytes);
   }
 };
-template <class R, class M>
-struct output_of<shuffle_group<R>, M> {
-  static schema get(const std::string& key, const std::string& value) {
-    return written_schema<typename R::output_key_type, typename R::output_value_type>(key, value);
-  }
-};
+
+template <class Node>
+plan_builder built_plan() {
+  plan_builder builder;
+  builder.add<stage_of<Node, record_sink<typename Node::record, true>, no_loop>>(0);
+  return builder;
+}
 
 }  // namespace sdk
 
@@ -99,23 +83,25 @@ struct output_of<shuffle_group<R>, M> {
 /// it is for the life of the program.
 class job {
  public:
-  template <class Source, class M, class Shuffle>
-  job(std::string name, const sdk::pipeline<Source, M, Shuffle>& described) : name_(std::move(name)) {
-    using whole = sdk::pipeline<Source, M, Shuffle>;
-    output_schema_ = sdk::output_of<Shuffle, M>::get(described.key_name, described.value_name);
-    output_bytes_ = sdk::schema_bytes(output_schema_);
-    if constexpr (Source::format == TROUPE_RECORDS)
-      input_bytes_ = sdk::schema_bytes(sdk::schema_of<typename Source::input_type>());
-    else
-      input_bytes_ = sdk::schema_bytes({});
-    stages_[0] = {sizeof(troupe_stage), TROUPE_STAGE_MAP, &sdk::map_entry<whole>};
-    if constexpr (Shuffle::stages == 2)
-      stages_[1] = {sizeof(troupe_stage), TROUPE_STAGE_REDUCE, &sdk::reduce_entry<whole>};
-    table_ = {sizeof(troupe_job),   Shuffle::stages,
-              name_.c_str(),        static_cast<std::uint32_t>(Source::format),
-              TROUPE_RECORDS,       input_bytes_.data(),
-              input_bytes_.size(),  output_bytes_.data(),
-              output_bytes_.size(), stages_};
+  template <class Node>
+  job(std::string name, const sdk::pipeline<Node>& described)
+      : name_(std::move(name)),
+        inputs_(typename Node::sources{}),
+        output_schema_(sdk::written_schema<typename Node::record>(described.key_name, described.value_name)),
+        output_bytes_(sdk::schema_bytes(output_schema_)),
+        stages_(sdk::built_plan<Node>()) {
+    table_ = {sizeof(troupe_job),
+              static_cast<std::uint32_t>(stages_.stages().size()),
+              name_.c_str(),
+              inputs_.format,
+              TROUPE_RECORDS,
+              inputs_.schema.data(),
+              inputs_.schema.size(),
+              output_bytes_.data(),
+              output_bytes_.size(),
+              stages_.stages().data(),
+              static_cast<std::uint32_t>(inputs_.inputs.size()),
+              inputs_.inputs.data()};
   }
   template <class Other>
   job(std::string, const Other&) {
@@ -130,10 +116,10 @@ class job {
 
  private:
   std::string name_;
-  std::string input_bytes_;
-  std::string output_bytes_;
+  sdk::input_table inputs_;
   schema output_schema_;
-  troupe_stage stages_[2]{};
+  std::string output_bytes_;
+  sdk::stage_table stages_;
   troupe_job table_{};
 };
 

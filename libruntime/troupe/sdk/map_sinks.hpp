@@ -4,9 +4,11 @@
 #include <memory>
 #include <troupe/sdk/fold_table.hpp>
 #include <troupe/sdk/operators.hpp>
+#include <troupe/sdk/task_env.hpp>
 #include <vector>
 
-/// Where a mapper's output goes. Each sink owns the emitter that the mapper calls; `finish` publishes the rest.
+/// Where a stage's records go. A sink is made from the task's environment and called with each record; `finish`
+/// publishes the rest. Those of pairs own the emitter that a mapper before them calls.
 ///
 /// Bytes between stages (a module's own matter, never stored): entries one behind the other, each
 ///
@@ -83,20 +85,22 @@ template <class Table, class Folder, class MakeRoom, class Merge>
 }
 
 /// Before a shuffle of fold_by_key: the combiner. Writes its table out when it is full and at the end.
-template <class M, class Folder>
+template <class Key, class Value, class Folder>
 class fold_sink {
  public:
-  using value = typename M::value_type;
+  static constexpr const char* word = "combine";
+  static constexpr std::uint32_t partitions = 0;
+  using value = Value;
   using accumulator = typename Folder::accumulator_type;
-  using emitter_type = typename M::emitter;
+  using emitter_type = troupe::emitter<Key, Value>;
   using slot = typename fold_table<accumulator>::slot;
 
-  fold_sink(const troupe_task& task, host_port& port, const parameters& given, context& user)
-      : port_(port), emitter_(this, &fold_sink::take) {
-    table_->limit(task.memory_bytes, task.partitions);
+  explicit fold_sink(task_env& env) : port_(env.port), emitter_(this, &fold_sink::take) {
+    table_->limit(env.task.memory_bytes, env.task.partitions);
     show_table();
-    if constexpr (requires { folder_.start(given, user); }) folder_.start(given, user);
+    start_user(folder_, env);
   }
+  [[gnu::always_inline]] void operator()(const std::pair<Key, Value>& record) { emitter_(record.first, record.second); }
   emitter_type& emitter() noexcept { return emitter_; }
   void drain() { emitter_.drain(); }
   void finish() {
@@ -154,19 +158,22 @@ class fold_sink {
   emitter_type emitter_;
 };
 
-/// Before a shuffle of reduce<R>(): nothing to combine. Pairs are collected as bytes, then written out by partitions
+/// Before a shuffle that combines nothing: pairs are collected as bytes, then written out by partitions of their key
 /// when there are enough, and at the end.
-template <class M>
+template <class Key, class Value>
 class group_sink {
  public:
-  using value = typename M::value_type;
-  using emitter_type = typename M::emitter;
+  static constexpr const char* word = "partition";
+  static constexpr std::uint32_t partitions = 0;
+  using value = Value;
+  using emitter_type = troupe::emitter<Key, Value>;
 
-  group_sink(const troupe_task& task, host_port& port, const parameters&, context&)
-      : port_(port),
-        partition_(task.partitions),
-        collected_bytes_max_(std::clamp<std::uint64_t>(task.memory_bytes / 4, 1 << 16, 64 << 20)),
+  explicit group_sink(task_env& env)
+      : port_(env.port),
+        partition_(env.task.partitions),
+        collected_bytes_max_(std::clamp<std::uint64_t>(env.task.memory_bytes / 4, 1 << 16, 64 << 20)),
         emitter_(this, &group_sink::take) {}
+  [[gnu::always_inline]] void operator()(const std::pair<Key, Value>& record) { emitter_(record.first, record.second); }
   emitter_type& emitter() noexcept { return emitter_; }
   void drain() { emitter_.drain(); }
   void finish() {
@@ -241,16 +248,53 @@ class group_sink {
   emitter_type emitter_;
 };
 
-/// Without a shuffle: keys and values are the job's output.
-template <class M>
-class pair_sink {
- public:
-  using value = typename M::value_type;
-  using emitter_type = typename M::emitter;
+/// Writes a record as the output's format has it: its length and its fields. A pair is a record of two fields, any
+/// other value that is no struct one of one field.
+template <class Record>
+[[gnu::always_inline]] inline void write_record(record_out& out, const Record& record) {
+  const auto size = encoded_size(record);
+  if (size > limits::record_bytes_max)
+    throw std::length_error("a record of " + std::to_string(size) + " bytes is above the limit of 64 MiB");
+  char* at = out.reserve(size + varint_size_max);
+  at = store_varint(at, size);
+  out.commit(encode_field(at, record));
+}
 
-  pair_sink(const troupe_task& task, host_port& port, const parameters&, context&)
-      : out_(port, task.task, output_chunk_bytes), emitter_(this, &pair_sink::take) {}
+/// Records to one partition: the job's output (partition: the task's own), or what one task or every task reads.
+template <class Record, bool Last>
+class record_sink {
+ public:
+  static constexpr const char* word = Last ? "write" : "keep";
+  static constexpr std::uint32_t partitions = Last ? 0 : 1;
+  explicit record_sink(task_env& env) : out_(env.port, Last ? env.task.task : 0, output_chunk_bytes) {}
+  void operator()(const Record& record) { write_record(out_, record); }
+  /// A mapper or reducer of whole records writes to the output directly.
+  record_out& records() noexcept { return out_; }
+  void drain() noexcept {}
+  void finish() { out_.flush(); }
+
+ private:
+  chunk_writer out_;
+};
+
+/// The same for keys and values.
+template <class Key, class Value, bool Last>
+class record_sink<std::pair<Key, Value>, Last> {
+ public:
+  static constexpr const char* word = Last ? "write" : "keep";
+  static constexpr std::uint32_t partitions = Last ? 0 : 1;
+  using emitter_type = troupe::emitter<Key, Value>;
+
+  explicit record_sink(task_env& env)
+      : out_(env.port, Last ? env.task.task : 0, output_chunk_bytes), emitter_(this, &record_sink::take) {}
+  void operator()(const std::pair<Key, Value>& record) { write_record(out_, record); }
+  /// Of a key whose bytes are known.
+  template <class Of>
+  void put_pair(bytes_view key, const Of& value) {
+    write_pair<Key>(out_, key, value);
+  }
   emitter_type& emitter() noexcept { return emitter_; }
+  record_out& records() noexcept { return out_; }
   void drain() { emitter_.drain(); }
   void finish() {
     emitter_.drain();
@@ -259,33 +303,40 @@ class pair_sink {
 
  private:
   static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) {
-    auto& out = static_cast<pair_sink*>(self)->out_;
+    auto& out = static_cast<record_sink*>(self)->out_;
     for (std::size_t i = 0; i < count; ++i) {
-      if constexpr (queued_value<value>::owned)
-        write_pair<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
+      if constexpr (queued_value<Value>::owned)
+        write_pair<Key>(out, pairs[i].key.view(), pairs[i].value.held);
       else
-        write_pair_encoded<typename M::key_type>(out, pairs[i].key.view(), pairs[i].value.held);
+        write_pair_encoded<Key>(out, pairs[i].key.view(), pairs[i].value.held);
     }
   }
   chunk_writer out_;
   emitter_type emitter_;
 };
 
-/// Without a shuffle: described structs are the job's output.
-template <class M>
-class record_sink {
+/// Before a fold of everything: one accumulator a task.
+template <class Record, class Folder>
+class total_sink {
  public:
-  using emitter_type = typename M::emitter;
-
-  record_sink(const troupe_task& task, host_port& port, const parameters&, context&)
-      : out_(port, task.task, output_chunk_bytes), emitter_(out_) {}
-  emitter_type& emitter() noexcept { return emitter_; }
+  static constexpr const char* word = "combine";
+  static constexpr std::uint32_t partitions = 1;
+  explicit total_sink(task_env& env) : port_(env.port) {
+    start_user(folder_, env);
+    total_ = folder_.init();
+  }
+  void operator()(const Record& record) { folder_.fold(total_, record); }
   void drain() noexcept {}
-  void finish() { out_.flush(); }
+  void finish() {
+    chunk_writer out(port_, 0, limits::chunk_bytes_max, encoded_size(total_));
+    write_record(out, total_);
+    out.flush();
+  }
 
  private:
-  chunk_writer out_;
-  emitter_type emitter_;
+  host_port& port_;
+  Folder folder_;
+  typename Folder::accumulator_type total_;
 };
 
 }  // namespace troupe::sdk

@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <troupe/sdk/map_sinks.hpp>
-#include <troupe/sdk/pipeline.hpp>
+#include <stdexcept>
+#include <string>
+#include <troupe/sdk/record.hpp>
+#include <troupe/sdk/task_env.hpp>
 #include <troupe/sdk/words.hpp>
 
 namespace troupe::sdk {
@@ -49,43 +50,21 @@ void for_each_record(const troupe_block& block, std::uint64_t* current_offset, F
   }
 }
 
-/// Which sink a shuffle needs on its mapping side.
-template <class M, class Shuffle>
-struct sink_of;
-template <class M>
-struct sink_of<M, shuffle_none> {
-  using type = std::conditional_t<std::is_void_v<typename M::value_type>, record_sink<M>, pair_sink<M>>;
-};
-template <class M, class F>
-struct sink_of<M, shuffle_fold<F>> {
-  using type = fold_sink<M, F>;
-};
-template <class M, class R>
-struct sink_of<M, shuffle_group<R>> {
-  using type = group_sink<M>;
-};
-
-/// One map task: all its blocks through the user's mapper into the sink.
-template <class Pipeline>
-void run_map(const troupe_task& task, const troupe_host& host, host_port& port, context& user) {
-  using M = typename Pipeline::mapper;
-  const parameters given(task);
-  typename sink_of<M, typename Pipeline::shuffle>::type sink(task, port, given, user);
-  auto& emit = sink.emitter();
-  auto mapper = std::make_unique<M>();
-  if constexpr (requires { mapper->start(given, user); }) mapper->start(given, user);
-  troupe_block block{};
-  while (port.next_block(block)) {
-    user.set_input(block.input);
-    for_each_record<typename Pipeline::source>(
-        block,
-        host.current_offset, [&](const auto& record) __attribute__((always_inline)) { mapper->map(record, emit); });
-    // What is queued belongs to this block's records: it must not be blamed on the next one's.
-    sink.drain();
-    user.flush_counters();
+/// The head of a stage that reads a dataset.
+template <class Source>
+struct dataset_head {
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    troupe_block block{};
+    while (env.next_block(block)) {
+      env.user.set_input(block.input);
+      for_each_record<Source>(
+          block, env.host.current_offset, [&](const auto& record) __attribute__((always_inline)) { next(record); });
+      // What is queued belongs to this block's records: it must not be blamed on the next one's.
+      next.drain();
+      env.user.flush_counters();
+    }
   }
-  if constexpr (requires { mapper->finish(emit); }) mapper->finish(emit);
-  sink.finish();
-}
+};
 
 }  // namespace troupe::sdk

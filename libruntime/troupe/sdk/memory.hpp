@@ -56,6 +56,18 @@ class mapped_memory {
 /// of its own.
 class byte_arena {
  public:
+  byte_arena() = default;
+  byte_arena(byte_arena&& other) noexcept { *this = std::move(other); }
+  byte_arena& operator=(byte_arena&& other) noexcept {
+    pieces_ = std::move(other.pieces_);
+    large_ = std::move(other.large_);
+    next_ = std::exchange(other.next_, 0);
+    at_ = std::exchange(other.at_, nullptr);
+    left_ = std::exchange(other.left_, 0);
+    used_ = std::exchange(other.used_, 0);
+    return *this;
+  }
+
   static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
 
   /// Room for `size` bytes, not aligned.

@@ -1,9 +1,12 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <troupe/sdk/chain.hpp>
+#include <troupe/sdk/external_sort.hpp>
 #include <troupe/sdk/map_sinks.hpp>
-#include <troupe/sdk/pipeline.hpp>
+#include <troupe/sdk/scratch.hpp>
 
 namespace troupe::sdk {
 
@@ -27,189 +30,234 @@ void for_each_entry(const troupe_block& block, F&& f) {
   }
 }
 
-inline std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
+/// The same for records as record_sink writes them.
+template <class Record, class F>
+void for_each_record_of(const troupe_block& block, F&& f) {
+  const char* at = block.data;
+  const char* const end = at + block.size;
+  Record record{};
+  while (at != end) {
+    std::uint64_t size = 0;
+    at = load_varint(at, end, size);
+    if (at == nullptr || size > static_cast<std::uint64_t>(end - at) ||
+        !decode_record(bytes_view(at, static_cast<std::size_t>(size)), record))
+      throw std::runtime_error("a block of " + std::to_string(block.size) +
+                               " bytes of an earlier stage does not decode");
+    at += size;
+    f(std::as_const(record));
+  }
+}
 
-/// One reduce task of fold_by_key: merges accumulators in the order of the blocks, which is that of map tasks, and
-/// writes keys in the order in which they came.
-template <class Pipeline, class Folder>
-void run_fold_reduce(const troupe_task& task, host_port& port, context& user) {
-  using key_type = typename Pipeline::mapper::key_type;
+/// What a folder gives for a key or for everything: its result, or the accumulator itself.
+template <class Folder>
+struct folded_type {
+  using type = typename Folder::accumulator_type;
+};
+template <class Folder>
+requires requires(Folder f, const typename Folder::accumulator_type& a) { f.result(a); }
+struct folded_type<Folder> {
+  using type = std::remove_cvref_t<decltype(std::declval<Folder&>().result(
+      std::declval<const typename Folder::accumulator_type&>()))>;
+};
+template <class Folder>
+using folded = typename folded_type<Folder>::type;
+
+/// The head of a stage behind fold_by_key: merges accumulators in the order of the blocks, which is that of tasks, and
+/// gives keys in the order in which they came. Keys that find no room in the table wait in a scratch file for the next
+/// round, in which they come in the same order again: so the order does not depend on the memory.
+template <class Key, class Folder>
+class fold_head {
+ public:
+  using record = std::pair<typename key_bytes<Key>::view, folded<Folder>>;
+
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    fold_head head(env);
+    troupe_block block{};
+    while (env.next_block(block)) head.take(block);
+    head.give(next);
+    std::optional<scratch_file> late = std::move(head.late_);
+    while (late) {
+      head.begin_round();
+      scratch_reader in(*late);
+      bytes_view frame;
+      while (in.next(frame)) head.take({frame.data(), frame.size(), 0, 0, 0, TROUPE_SHUFFLE, 0});
+      head.give(next);
+      late = std::move(head.late_);
+    }
+  }
+
+ private:
   using accumulator = typename Folder::accumulator_type;
-  kept_table<fold_table<accumulator>> kept;
-  auto& table = *kept;
-  table.limit(task.memory_bytes);
-  const parameters given(task);
-  Folder folder;
-  if constexpr (requires { folder.start(given, user); }) folder.start(given, user);
-
-  // A short queue, so that the table's slots are on their way when they are needed.
+  using table_type = fold_table<accumulator>;
+  /// A short queue, so that the table's slots are on their way when they are needed.
   struct waiting {
     packed_key key;
     accumulator other;
   };
-  constexpr std::size_t queue = 32;
-  std::vector<waiting> pending(queue);
-  std::size_t count = 0;
-  const auto merge_pending = [&] {
-    for (std::size_t i = 0; i < count; ++i) {
-      auto* slot = &table.find(pending[i].key);
-      if (!fold_table<accumulator>::is_empty(*slot)) {
-        folder.merge(slot->accumulator, pending[i].other);
-        continue;
-      }
-      if (!table.has_room(pending[i].key))
-        throw failure("partition " + std::to_string(task.task) + " of the fold has more than " +
-                      std::to_string(table.size()) + " keys (" + mebibytes(table.long_key_bytes()) +
-                      " of long keys): that does not fit into the " + mebibytes(task.memory_bytes) +
-                      " of a task; give tasks more memory, or use smaller inputs");
-      table.insert(*slot, pending[i].key, std::move(pending[i].other));
-    }
-    count = 0;
-  };
-  troupe_block block{};
-  while (port.next_block(block)) {
+  static constexpr std::size_t queue = 32;
+
+  explicit fold_head(task_env& env) : env_(env), pending_(queue) {
+    kept_->limit(env.task.memory_bytes);
+    start_user(folder_, env);
+  }
+  void begin_round() {
+    kept_->clear();
+    late_.reset();
+    late_writer_.reset();
+  }
+  void take(const troupe_block& block) {
+    auto& table = *kept_;
     for_each_entry(block, [&](bytes_view key, const char* at, const char* end) {
-      auto& next = pending[count];
+      auto& next = pending_[count_];
       pack_key(key, next.key);
       table.prefetch(next.key.tag());
       at = decode_field(at, end, next.other);
-      if (at != nullptr && ++count == queue) merge_pending();
+      if (at != nullptr && ++count_ == queue) merge_pending();
       return at;
     });
     merge_pending();  // long keys point into the block
   }
-  chunk_writer out(port, task.task, output_chunk_bytes);
-  table.for_each(0, [&](const typename fold_table<accumulator>::slot& s) {
-    if constexpr (requires { folder.result(s.accumulator); })
-      write_pair<key_type>(out, s.key.view(), folder.result(s.accumulator));
+  void merge_pending() {
+    auto& table = *kept_;
+    for (std::size_t i = 0; i < count_; ++i) {
+      auto* slot = &table.find(pending_[i].key);
+      if (!table_type::is_empty(*slot))
+        folder_.merge(slot->accumulator, pending_[i].other);
+      else if (late_ || !table.has_room(pending_[i].key)) [[unlikely]]
+        put_off(pending_[i]);
+      else
+        table.insert(*slot, pending_[i].key, std::move(pending_[i].other));
+    }
+    count_ = 0;
+  }
+  [[gnu::noinline]] void put_off(const waiting& what) {
+    if (!late_) {
+      late_.emplace(env_.port);
+      late_writer_.emplace(*late_);
+    }
+    const bytes_view key = what.key.view();
+    late_writer_->commit(put_entry(late_writer_->reserve(entry_size(key, what.other)), key, what.other));
+  }
+  template <class Next>
+  void give(Next& next) {
+    if (late_writer_) late_writer_->flush();
+    kept_->for_each(0, [&](const typename table_type::slot& s) {
+      if constexpr (requires { folder_.result(s.accumulator); })
+        give(next, s.key.view(), folder_.result(s.accumulator));
+      else
+        give(next, s.key.view(), s.accumulator);
+    });
+    next.drain();
+  }
+  template <class Next, class Value>
+  void give(Next& next, bytes_view key, const Value& value) {
+    if constexpr (requires { next.put_pair(key, value); }) {
+      next.put_pair(key, value);
+    } else {
+      record out{{}, value};
+      if (!key_bytes<Key>::decode(key, out.first)) throw std::runtime_error("a key of the shuffle does not decode");
+      next(std::as_const(out));
+    }
+  }
+
+  task_env& env_;
+  kept_table<table_type> kept_;
+  Folder folder_;
+  std::vector<waiting> pending_;
+  std::size_t count_ = 0;
+  std::optional<scratch_file> late_;
+  std::optional<scratch_writer> late_writer_;
+};
+
+/// The head of the one task behind a fold of everything.
+template <class Folder>
+struct total_head {
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    using accumulator = typename Folder::accumulator_type;
+    Folder folder;
+    start_user(folder, env);
+    accumulator total = folder.init();
+    troupe_block block{};
+    while (env.next_block(block))
+      for_each_record_of<accumulator>(block, [&](const accumulator& other) { folder.merge(total, other); });
+    if constexpr (requires { folder.result(total); })
+      next(folder.result(std::as_const(total)));
     else
-      write_pair<key_type>(out, s.key.view(), s.accumulator);
+      next(std::as_const(total));
+    next.drain();
+  }
+};
+
+/// Records as an earlier stage wrote them with record_sink.
+template <class Record>
+struct record_head {
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    troupe_block block{};
+    while (env.next_block(block)) {
+      for_each_record_of<Record>(block, [&](const Record& record) { next(record); });
+      next.drain();
+    }
+  }
+};
+
+/// Puts the entries of a shuffle block into a sort.
+template <class Value, class Order>
+void collect(const troupe_block& block, external_sort<Order>& into) {
+  Value skipped{};
+  for_each_entry(block, [&](bytes_view key, const char* at, const char* end) {
+    const char* const after = decode_field(at, end, skipped);
+    if (after != nullptr) into.add(key, {at, static_cast<std::size_t>(after - at)});
+    return after;
   });
-  out.flush();
 }
 
-/// All pairs of one partition, sorted by key; equal keys keep the order in which they came.
-template <class Key>
-class grouped_pairs {
- public:
-  struct pair {
-    std::uint64_t prefix;  ///< key_bytes::prefix
-    const char* key;
-    std::uint32_t key_size;
-    std::uint32_t value_size;
-    [[nodiscard]] bytes_view key_view() const noexcept { return {key, key_size}; }
-    [[nodiscard]] bytes_view value_view() const noexcept { return {key + key_size, value_size}; }
-  };
-
-  grouped_pairs(std::uint32_t partition, std::uint64_t memory_bytes) noexcept
-      : partition_(partition), memory_bytes_(memory_bytes) {}
-
-  void add(bytes_view key, bytes_view value) {
-    // Half again of the index: std::stable_sort takes a buffer.
-    if (bytes_.used() + key.size() + value.size() + (pairs_.size() + 1) * sizeof(pair) * 3 / 2 > memory_bytes_)
-        [[unlikely]]
-      too_much();
-    char* const at = bytes_.allocate(key.size() + value.size());
-    if (!key.empty()) std::memcpy(at, key.data(), key.size());
-    if (!value.empty()) std::memcpy(at + key.size(), value.data(), value.size());
-    pairs_.push_back({key_bytes<Key>::prefix(key), at, static_cast<std::uint32_t>(key.size()),
-                      static_cast<std::uint32_t>(value.size())});
-  }
-  void sort() {
-    std::stable_sort(pairs_.begin(), pairs_.end(), [](const pair& x, const pair& y) {
-      return x.prefix != y.prefix ? x.prefix < y.prefix : key_bytes<Key>::less(x.key_view(), y.key_view());
-    });
-  }
-  [[nodiscard]] const std::vector<pair>& pairs() const noexcept { return pairs_; }
-
- private:
-  [[noreturn]] void too_much() {
-    sort();
-    std::size_t keys = 0, longest = 0, begin = 0;
-    for (std::size_t i = 0; i < pairs_.size(); ++i) {
-      if (i == 0 || pairs_[i].key_view() != pairs_[begin].key_view()) {
-        ++keys;
-        begin = i;
-      }
-      longest = std::max(longest, i - begin + 1);
-    }
-    throw failure("partition " + std::to_string(partition_) + " has more than " + std::to_string(pairs_.size()) +
-                  " values of " + std::to_string(keys) + " keys (" + std::to_string(longest) + " of one key) in " +
-                  mebibytes(bytes_.used()) + ": they do not fit into the " + mebibytes(memory_bytes_) +
-                  " of a task; give tasks more memory, or use fold_by_key, which combines before the shuffle");
-  }
-  std::uint32_t partition_;
-  std::uint64_t memory_bytes_;
-  byte_arena bytes_;
-  std::vector<pair> pairs_;
-};
-
-/// The record emitter writes to the output as it is; the pair emitter too: both are made from a chunk_writer.
-template <class Pipeline, class R>
-void run_group_reduce(const troupe_task& task, host_port& port, context& user) {
-  using key_type = typename R::key_type;
-  using value_type = typename R::value_type;
-  grouped_pairs<key_type> groups(task.task, task.memory_bytes);
-  troupe_block block{};
-  value_type skipped{};
-  while (port.next_block(block)) {
-    for_each_entry(block, [&](bytes_view key, const char* at, const char* end) {
-      const char* const after = decode_field(at, end, skipped);
-      if (after != nullptr) groups.add(key, {at, static_cast<std::size_t>(after - at)});
-      return after;
-    });
-  }
-  groups.sort();
-  const parameters given(task);
-  chunk_writer out(port, task.task, output_chunk_bytes);
-  typename R::emitter emit(out);
-  auto reducer = std::make_unique<R>();
-  if constexpr (requires { reducer->start(given, user); }) reducer->start(given, user);
-  const auto& pairs = groups.pairs();
-  struct cursor {
-    const std::vector<typename grouped_pairs<key_type>::pair>& pairs;
-    std::size_t at = 0;
-    std::size_t end = 0;
-  } here{pairs};
-  std::size_t since_flush = 0;
-  while (here.at < pairs.size()) {
-    const bytes_view key = pairs[here.at].key_view();
-    here.end = here.at + 1;
-    while (here.end < pairs.size() && pairs[here.end].key_view() == key) ++here.end;
-    const auto next_group = here.end;
-    values<value_type> all(&here, [](void* self, value_type& value) {
-      auto& c = *static_cast<cursor*>(self);
-      if (c.at == c.end) return false;
-      const bytes_view bytes = c.pairs[c.at++].value_view();
-      return decode_field(bytes.data(), bytes.data() + bytes.size(), value) != nullptr;
-    });
-    typename key_bytes<key_type>::view typed{};
-    if (!key_bytes<key_type>::decode(key, typed)) throw std::runtime_error("a key of the shuffle does not decode");
-    reducer->reduce(typed, all, emit);
-    here.at = next_group;
-    if (++since_flush == 1024) {
-      user.flush_counters();
-      since_flush = 0;
-    }
-  }
-  if constexpr (requires { reducer->finish(emit); }) reducer->finish(emit);
-  out.flush();
+/// What a reducer walks over: the values of the group that was begun last.
+template <class Value, class Order>
+values<Value> values_of_group(sorted_groups<Order>& groups) {
+  return values<Value>(&groups, [](void* self, Value& value) {
+    bytes_view bytes;
+    if (!static_cast<sorted_groups<Order>*>(self)->next(bytes)) return false;
+    return decode_field(bytes.data(), bytes.data() + bytes.size(), value) != nullptr;
+  });
 }
 
-template <class Shuffle>
-struct reduce_of;
-template <class F>
-struct reduce_of<shuffle_fold<F>> {
-  template <class Pipeline>
-  static void run(const troupe_task& task, host_port& port, context& user) {
-    run_fold_reduce<Pipeline, F>(task, port, user);
-  }
-};
+/// The head of a stage behind reduce<R>(): groups by sorting, and gives what the reducer emits.
 template <class R>
-struct reduce_of<shuffle_group<R>> {
-  template <class Pipeline>
-  static void run(const troupe_task& task, host_port& port, context& user) {
-    run_group_reduce<Pipeline, R>(task, port, user);
+class group_head {
+ public:
+  using record = std::conditional_t<
+      std::is_void_v<typename R::output_value_type>, typename R::output_key_type,
+      std::pair<typename R::output_key_type, std::conditional_t<std::is_void_v<typename R::output_value_type>, bool,
+                                                                typename R::output_value_type>>>;
+
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    using key_type = typename R::key_type;
+    using value_type = typename R::value_type;
+    using order = key_bytes<key_type>;
+    external_sort<order> entries(env.port, env.task.memory_bytes);
+    troupe_block block{};
+    while (env.next_block(block)) collect<value_type>(block, entries);
+    entries.finish();
+    emitter_link<typename R::emitter, record, Next> to(next);
+    auto reducer = std::make_unique<R>();
+    start_user(*reducer, env);
+    sorted_groups<order> groups(entries);
+    for (std::size_t done = 0; !groups.at_end(); ++done) {
+      const bytes_view key = groups.begin();
+      values<value_type> all = values_of_group<value_type>(groups);
+      typename key_bytes<key_type>::view typed{};
+      if (!key_bytes<key_type>::decode(key, typed)) throw std::runtime_error("a key of the shuffle does not decode");
+      reducer->reduce(typed, all, to.emitter());
+      groups.skip();
+      if (done % 1024 == 1023) env.user.flush_counters();
+    }
+    if constexpr (requires { reducer->finish(to.emitter()); }) reducer->finish(to.emitter());
+    to.drain();
+    next.drain();
   }
 };
 

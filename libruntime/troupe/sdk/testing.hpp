@@ -19,7 +19,7 @@
 namespace troupe::testing {
 
 struct options {
-  std::uint32_t map_tasks = 2;          ///< the records are divided among them, in order
+  std::uint32_t map_tasks = 2;          ///< splits of each input: the records are divided among them, in order
   std::uint32_t partitions = 3;         ///< of the shuffle
   std::uint64_t block_records = 16;     ///< of an input block
   std::uint64_t chunk_bytes = 1 << 16;  ///< what open_chunk gives, unless more is asked for
@@ -39,6 +39,7 @@ struct outcome {
   schema output_schema;
   std::map<std::string, std::int64_t> counters;
   std::vector<std::string> log;
+  std::uint64_t spilled_bytes = 0;  ///< written to scratch files
 
   [[nodiscard]] bool ok() const noexcept { return !failed; }
   /// The records as a described struct, or as std::pair of key and value.
@@ -66,6 +67,8 @@ struct input_block {
   std::uint64_t records = 0;
   std::uint64_t first_offset = 0;
   std::uint32_t format = 0;
+  std::uint32_t input = 0;
+  std::uint32_t edge = 0;
 };
 struct published {
   std::uint32_t partition;
@@ -76,9 +79,10 @@ struct published {
 /// The worker's side of the table, in memory.
 class memory_host {
  public:
-  memory_host(outcome& into, const options& chosen, std::vector<input_block> blocks)
-      : into_(into), chosen_(chosen), blocks_(std::move(blocks)) {
-    host_ = {sizeof(troupe_host), this, next_block, open_chunk, publish, log, count, &offset_};
+  memory_host(outcome& into, const options& chosen, std::vector<input_block> blocks, std::string name)
+      : into_(into), chosen_(chosen), blocks_(std::move(blocks)), name_(std::move(name)) {
+    host_ = {sizeof(troupe_host), this,           next_block,   open_chunk,   publish, log, count, &offset_,
+             scratch_open,        scratch_append, scratch_read, scratch_close};
   }
   const troupe_host& host() const noexcept { return host_; }
   std::vector<published> output;
@@ -94,7 +98,8 @@ class memory_host {
     // A copy of exactly its size, gone at the next call: so AddressSanitizer sees who reads too far or too late.
     me.bytes_ = std::make_unique<char[]>(block.bytes.size());
     std::memcpy(me.bytes_.get(), block.bytes.data(), block.bytes.size());
-    *out = {me.bytes_.get(), block.bytes.size(), block.records, block.first_offset, 0, block.format};
+    *out = {me.bytes_.get(), block.bytes.size(), block.records, block.first_offset,
+            block.input,     block.format,       block.edge};
     return 1;
   }
   static int open_chunk(void* self, std::uint64_t bytes_min, troupe_chunk* out) {
@@ -109,10 +114,30 @@ class memory_host {
                      std::uint64_t records) {
     auto& me = of(self);
     me.output.push_back({partition, std::string(chunk->data, bytes), records});
-    me.into_.blocks.push_back(std::to_string(partition) + ":" + me.output.back().bytes);
+    me.into_.blocks.push_back(me.name_ + std::to_string(partition) + ":" + me.output.back().bytes);
     me.chunks_[chunk->handle].reset();  // touching it from here on is a defect
     return 0;
   }
+  static int scratch_open(void* self, std::uint64_t* file) {
+    auto& me = of(self);
+    *file = ++me.last_scratch_;
+    me.scratch_[*file];
+    return 0;
+  }
+  static int scratch_append(void* self, std::uint64_t file, const void* data, std::uint64_t size) {
+    auto& me = of(self);
+    me.scratch_.at(file).append(static_cast<const char*>(data), size);
+    me.into_.spilled_bytes += size;
+    return 0;
+  }
+  static int scratch_read(void* self, std::uint64_t file, std::uint64_t offset, void* data, std::uint64_t size) {
+    const auto& content = of(self).scratch_.at(file);
+    if (offset > content.size() || size > content.size() - offset)
+      throw std::logic_error("a read beyond the end of a scratch file");
+    std::memcpy(data, content.data() + offset, size);
+    return 0;
+  }
+  static void scratch_close(void* self, std::uint64_t file) { of(self).scratch_.erase(file); }
   static void log(void* self, const char* text, std::uint64_t size) { of(self).into_.log.emplace_back(text, size); }
   static void count(void* self, const char* name, std::uint64_t size, std::int64_t delta) {
     of(self).into_.counters[std::string(name, size)] += delta;
@@ -121,6 +146,9 @@ class memory_host {
   outcome& into_;
   const options& chosen_;
   std::vector<input_block> blocks_;
+  std::string name_;
+  std::map<std::uint64_t, std::string> scratch_;
+  std::uint64_t last_scratch_ = 0;
   std::size_t at_ = 0;
   std::uint64_t offset_ = 0;
   std::unique_ptr<char[]> bytes_;
@@ -128,8 +156,8 @@ class memory_host {
   troupe_host host_{};
 };
 
-inline void encode_input(const troupe_job& job, std::string_view record, std::string& out) {
-  if (job.input_format == TROUPE_LINES) {
+inline void encode_input(std::uint32_t format, std::string_view record, std::string& out) {
+  if (format == TROUPE_LINES) {
     out.append(record).push_back('\n');
   } else {
     append_varint(out, record.size());
@@ -137,52 +165,134 @@ inline void encode_input(const troupe_job& job, std::string_view record, std::st
   }
 }
 
-/// Input records, already as bytes, through all stages.
-inline outcome run_encoded(const job& what, const std::vector<std::string>& records,
+/// The splits of one input, each a row of blocks.
+inline std::vector<std::vector<input_block>> split_input(const std::vector<std::string>& records, std::uint32_t number,
+                                                         std::uint32_t format, const options& chosen) {
+  const auto splits = std::max<std::uint32_t>(chosen.map_tasks, 1);
+  std::vector<std::vector<input_block>> out(splits);
+  for (std::uint32_t t = 0; t < splits; ++t) {
+    const std::size_t begin = records.size() * t / splits, end = records.size() * (t + 1) / splits;
+    for (std::size_t i = begin; i < end; ++i) {
+      if ((i - begin) % std::max<std::uint64_t>(chosen.block_records, 1) == 0)
+        out[t].push_back({"", 0, i, format, number, 0});
+      encode_input(format, records[i], out[t].back().bytes);
+      ++out[t].back().records;
+    }
+  }
+  return out;
+}
+
+/// What a stage's tasks published, and how many there are.
+struct stage_result {
+  std::vector<std::vector<published>> tasks;
+  std::uint32_t partitions = 0;
+};
+
+/// How many tasks a branch has: as base/stages.hpp counts them, for tables that a compiler made.
+inline std::uint32_t tasks_of(const troupe_branch& branch,
+                              const std::vector<std::vector<std::vector<input_block>>>& splits,
+                              const std::vector<stage_result>& before) {
+  for (std::uint32_t e = 0; e < branch.edge_count; ++e) {
+    const auto& edge = branch.edges[e];
+    if (edge.kind == TROUPE_EDGE_PARTITIONED) return before.at(edge.from).partitions;
+    if (edge.kind == TROUPE_EDGE_FORWARD) return static_cast<std::uint32_t>(before.at(edge.from).tasks.size());
+    if (edge.kind != TROUPE_EDGE_DATASET) continue;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < splits.size(); ++i)
+      if (edge.from == UINT32_MAX || edge.from == i) count += splits[i].size();
+    return static_cast<std::uint32_t>(count);
+  }
+  return 1;
+}
+
+/// The blocks that a task reads, in the order of its edges.
+inline std::vector<input_block> blocks_of(const troupe_branch& branch, std::uint32_t task,
+                                          const std::vector<std::vector<std::vector<input_block>>>& splits,
+                                          const std::vector<stage_result>& before) {
+  std::vector<input_block> out;
+  for (std::uint32_t e = 0; e < branch.edge_count; ++e) {
+    const auto& edge = branch.edges[e];
+    if (edge.kind == TROUPE_EDGE_DATASET) {
+      auto left = task;
+      for (std::size_t i = 0; i < splits.size(); ++i) {
+        if (edge.from != UINT32_MAX && edge.from != i) continue;
+        if (left < splits[i].size()) {
+          for (auto block : splits[i][left]) {
+            block.edge = e;
+            out.push_back(std::move(block));
+          }
+          break;
+        }
+        left -= static_cast<std::uint32_t>(splits[i].size());
+      }
+      continue;
+    }
+    const auto& source = before.at(edge.from);
+    const auto partition = edge.kind == TROUPE_EDGE_PARTITIONED ? task : edge.partition;
+    for (std::uint32_t t = 0; t < source.tasks.size(); ++t) {
+      if (edge.kind == TROUPE_EDGE_FORWARD && t != task) continue;
+      for (const auto& p : source.tasks[t])
+        if (p.partition == partition) out.push_back({p.bytes, p.records, 0, TROUPE_SHUFFLE, 0, e});
+    }
+  }
+  return out;
+}
+
+/// Input records, already as bytes, one vector for each input, through all stages.
+inline outcome run_encoded(const job& what, const std::vector<std::vector<std::string>>& inputs,
                            const std::map<std::string, std::string>& given, const options& chosen) {
   const auto& table = what.table();
   outcome out;
   out.output_schema = what.output_schema();
+  if (table.input_count != 0 && table.input_count != inputs.size())
+    throw std::logic_error("this job reads " + std::to_string(table.input_count) + " inputs: give run as many");
   std::vector<troupe_parameter> parameters;
   for (const auto& [name, value] : given) parameters.push_back({name.data(), name.size(), value.data(), value.size()});
-  const auto map_tasks = std::max<std::uint32_t>(chosen.map_tasks, 1);
-  const auto partitions = table.stage_count == 1 ? map_tasks : std::max<std::uint32_t>(chosen.partitions, 1);
-  std::vector<std::vector<input_block>> inputs(map_tasks);
-  for (std::uint32_t t = 0; t < map_tasks; ++t) {
-    const std::size_t begin = records.size() * t / map_tasks, end = records.size() * (t + 1) / map_tasks;
-    for (std::size_t i = begin; i < end; ++i) {
-      if ((i - begin) % std::max<std::uint64_t>(chosen.block_records, 1) == 0)
-        inputs[t].push_back({"", 0, i, table.input_format});
-      encode_input(table, records[i], inputs[t].back().bytes);
-      ++inputs[t].back().records;
-    }
-  }
-  for (std::uint32_t stage = 0; stage < table.stage_count; ++stage) {
-    std::vector<std::vector<input_block>> outputs(partitions);
-    for (std::uint32_t t = 0; t < inputs.size(); ++t) {
-      memory_host host(out, chosen, std::move(inputs[t]));
-      const troupe_task task{sizeof(troupe_task),
-                             stage,
-                             t,
-                             1,
-                             partitions,
-                             static_cast<std::uint32_t>(parameters.size()),
-                             parameters.data(),
-                             chosen.seed + t,
-                             chosen.now_unix_ms,
-                             chosen.memory_bytes};
-      troupe_failure failed{};
-      if (table.stages[stage].run(&task, &host.host(), &failed) != 0) {
-        out.failed = true;
-        out.message = failed.message;
-        if (failed.has_offset != 0) out.offset = failed.offset;
-        return out;
+  std::vector<std::vector<std::vector<input_block>>> splits;
+  for (std::uint32_t i = 0; i < inputs.size(); ++i)
+    splits.push_back(
+        split_input(inputs[i], i, table.input_count == 0 ? table.input_format : table.inputs[i].format, chosen));
+  std::vector<stage_result> results;
+  for (std::uint32_t s = 0; s < table.stage_count; ++s) {
+    const auto& stage = table.stages[s];
+    const bool last = s + 1 == table.stage_count;
+    stage_result result;
+    std::uint32_t all = 0;
+    for (std::uint32_t b = 0; b < stage.branch_count; ++b) all += tasks_of(stage.branches[b], splits, results);
+    result.partitions = last                    ? all
+                        : stage.partitions != 0 ? stage.partitions
+                                                : std::max<std::uint32_t>(chosen.partitions, 1);
+    for (std::uint32_t b = 0; b < stage.branch_count; ++b) {
+      const auto tasks = tasks_of(stage.branches[b], splits, results);
+      for (std::uint32_t t = 0; t < tasks; ++t) {
+        const auto number = static_cast<std::uint32_t>(result.tasks.size());
+        memory_host host(out, chosen, blocks_of(stage.branches[b], t, splits, results),
+                         std::to_string(s) + "." + std::to_string(number) + ":");
+        const troupe_task task{sizeof(troupe_task),
+                               s,
+                               number,
+                               1,
+                               result.partitions,
+                               static_cast<std::uint32_t>(parameters.size()),
+                               parameters.data(),
+                               chosen.seed + number,
+                               chosen.now_unix_ms,
+                               chosen.memory_bytes,
+                               b,
+                               t};
+        troupe_failure failed{};
+        if (stage.run(&task, &host.host(), &failed) != 0) {
+          out.failed = true;
+          out.message = failed.message;
+          if (failed.has_offset != 0) out.offset = failed.offset;
+          return out;
+        }
+        result.tasks.push_back(std::move(host.output));
       }
-      for (auto& p : host.output) outputs.at(p.partition).push_back({std::move(p.bytes), p.records, 0, TROUPE_SHUFFLE});
     }
-    inputs = std::move(outputs);
+    results.push_back(std::move(result));
   }
-  for (const auto& partition : inputs) {
+  for (const auto& partition : results.back().tasks) {
     for (const auto& block : partition) {
       const char* at = block.bytes.data();
       const char* const end = at + block.bytes.size();
@@ -203,32 +313,50 @@ inline outcome run_encoded(const job& what, const std::vector<std::string>& reco
 
 }  // namespace detail
 
-/// Input of texts: lines (without line ends), or records of format bytes.
+/// One of several inputs: lines, or structs.
+class input {
+ public:
+  input(const std::vector<std::string>& texts) : records(texts) {}
+  input(std::initializer_list<const char*> texts) : records(texts.begin(), texts.end()) {}
+  template <class Record>
+  requires sdk::described_struct<Record> input(const std::vector<Record>& structs) {
+    for (const auto& record : structs) {
+      std::string bytes(sdk::encoded_size(record), '\0');
+      sdk::encode_field(bytes.data(), record);
+      records.push_back(std::move(bytes));
+    }
+  }
+  std::vector<std::string> records;
+};
+
+/// A job of several inputs: `run_inputs(troupe_jobs::joined, {orders, customers})`.
+inline outcome run_inputs(const job& what, const std::vector<input>& inputs,
+                          const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
+  std::vector<std::vector<std::string>> encoded;
+  for (const auto& i : inputs) encoded.push_back(i.records);
+  return detail::run_encoded(what, encoded, parameters, chosen);
+}
+
+/// A job that reads texts.
 inline outcome run(const job& what, const std::vector<std::string>& records,
                    const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
   if (what.table().input_format == TROUPE_RECORDS)
-    throw std::logic_error("this job reads described structs: give run a vector of them");
-  return detail::run_encoded(what, records, parameters, chosen);
+    throw std::logic_error("this job reads structs: give run a vector of them");
+  return detail::run_encoded(what, {records}, parameters, chosen);
 }
 
-/// Input of described structs.
+/// A job that reads structs.
 template <sdk::described_struct Record>
 outcome run(const job& what, const std::vector<Record>& records,
             const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
   if (what.table().input_format != TROUPE_RECORDS)
     throw std::logic_error("this job reads texts: give run a vector of strings");
-  std::vector<std::string> encoded;
-  for (const auto& record : records) {
-    std::string bytes(sdk::encoded_size(record), '\0');
-    sdk::encode_field(bytes.data(), record);
-    encoded.push_back(std::move(bytes));
-  }
-  return detail::run_encoded(what, encoded, parameters, chosen);
+  return detail::run_encoded(what, {input(records).records}, parameters, chosen);
 }
 
 /// A pipeline without a name.
-template <class Source, class M, class Shuffle, class Record>
-outcome run(const sdk::pipeline<Source, M, Shuffle>& pipeline, const std::vector<Record>& records,
+template <class Node, class Record>
+outcome run(const sdk::pipeline<Node>& pipeline, const std::vector<Record>& records,
             const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
   return run(job("unnamed", pipeline), records, parameters, chosen);
 }

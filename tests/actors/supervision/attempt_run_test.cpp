@@ -84,9 +84,10 @@ struct listener final : attempt_listener {
     outcome = std::move(o);
   }
   void attempt_log(attempt_run&, std::string line) override { log.push_back(std::move(line)); }
-  void attempt_fetches(attempt_run& run, member_id from, const dataflow::attempt_key& source,
+  void attempt_fetches(attempt_run& run, const attempt_plan::source& source,
                        node_ports::reply<std::vector<dataflow::block_ref>> then) override {
-    ports.fetch_map_output(from, source, run.key().task.value, std::move(then));
+    (void)run;
+    ports.fetch_map_output(source.where, source.key, source.partition, std::move(then));
   }
   explicit listener(node_ports& p) : ports(p) {}
   node_ports& ports;

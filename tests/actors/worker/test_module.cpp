@@ -181,15 +181,21 @@ int chatter(const troupe_task*, const troupe_host* host, troupe_failure*) {
   return 0;
 }
 
+const troupe_edge of_input[] = {{TROUPE_EDGE_DATASET, 0xffffffff, 0}};
+const troupe_edge of_first[] = {{TROUPE_EDGE_PARTITIONED, 0, 0}};
+const troupe_branch first[] = {{1, of_input}};
+const troupe_branch second[] = {{1, of_first}};
 #define STAGE(f) \
-  { sizeof(troupe_stage), TROUPE_STAGE_MAP, f }
+  { sizeof(troupe_stage), 0, f, #f, 1, first }
+#define GATHER \
+  { sizeof(troupe_stage), 0, gather, "gather", 1, second }
 const troupe_stage stages[][2] = {
-    {STAGE(copy), STAGE(gather)},         {STAGE(gather), STAGE(gather)},  {STAGE(produce), STAGE(gather)},
-    {STAGE(report), STAGE(gather)},       {STAGE(escape), STAGE(gather)},  {STAGE(segfault), STAGE(gather)},
-    {STAGE(abort_loudly), STAGE(gather)}, {STAGE(leave), STAGE(gather)},   {STAGE(loop), STAGE(gather)},
-    {STAGE(obedient), STAGE(gather)},     {STAGE(eat), STAGE(gather)},     {STAGE(reread), STAGE(gather)},
-    {STAGE(misuse), STAGE(gather)},       {STAGE(chatter), STAGE(gather)}, {STAGE(abort_after_much), STAGE(gather)},
-    {STAGE(flood), STAGE(gather)}};
+    {STAGE(copy), GATHER},         {STAGE(gather), GATHER},  {STAGE(produce), GATHER},
+    {STAGE(report), GATHER},       {STAGE(escape), GATHER},  {STAGE(segfault), GATHER},
+    {STAGE(abort_loudly), GATHER}, {STAGE(leave), GATHER},   {STAGE(loop), GATHER},
+    {STAGE(obedient), GATHER},     {STAGE(eat), GATHER},     {STAGE(reread), GATHER},
+    {STAGE(misuse), GATHER},       {STAGE(chatter), GATHER}, {STAGE(abort_after_much), GATHER},
+    {STAGE(flood), GATHER}};
 const char* const names[] = {
     "copy", "gather",   "produce", "report", "escape", "segfault", "abort_loudly",     "leave",
     "loop", "obedient", "eat",     "reread", "misuse", "chatter",  "abort_after_much", "flood"};
@@ -202,7 +208,8 @@ extern "C" __attribute__((visibility("default"))) const troupe_module* troupe_mo
   static const troupe_job* pointers[count];
   static const char no_fields[] = "\0";  // codec bytes of a schema without fields
   for (std::size_t i = 0; i < count; ++i) {
-    jobs[i] = {sizeof(troupe_job), 2, names[i], TROUPE_LINES, TROUPE_LINES, no_fields, 1, no_fields, 1, stages[i]};
+    jobs[i] = {sizeof(troupe_job), 2, names[i], TROUPE_LINES, TROUPE_LINES, no_fields, 1, no_fields, 1,
+               stages[i],          0, nullptr};
     pointers[i] = &jobs[i];
   }
   static const troupe_module table{sizeof(troupe_module), TROUPE_ABI_VERSION, TROUPE_ABI_TAG, count, pointers};

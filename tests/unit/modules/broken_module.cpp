@@ -10,14 +10,17 @@ namespace {
 
 int run_nothing(const troupe_task*, const troupe_host*, troupe_failure*) { return 0; }
 
-const troupe_stage stages[] = {{sizeof(troupe_stage), TROUPE_STAGE_MAP, run_nothing}};
+const troupe_edge edges[] = {{TROUPE_EDGE_DATASET, 0xffffffff, 0}};
+const troupe_branch branches[] = {{1, edges}};
+const troupe_stage stages[] = {{sizeof(troupe_stage), 0, run_nothing, "map", 1, branches}};
 #if defined(KIND_bad_name)
 constexpr const char* job_name = "No Name";
 #else
 constexpr const char* job_name = "job";
 #endif
 // An empty schema is one byte, the count of its fields.
-const troupe_job job{sizeof(troupe_job), 1, job_name, TROUPE_LINES, TROUPE_RECORDS, "\0", 1, "\0", 1, stages};
+const troupe_job job{
+    sizeof(troupe_job), 1, job_name, TROUPE_LINES, TROUPE_RECORDS, "\0", 1, "\0", 1, stages, 0, nullptr};
 const troupe_job* const jobs[] = {&job, &job};
 
 #if defined(KIND_crashes)

@@ -50,13 +50,14 @@ TEST_CASE("build: the word count of examples becomes a module that can be inspec
                                  {},
                                  data_format::records,
                                  {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}},
-                                 2};
+                                 2,
+                                 classic_stages(2)};
   CHECK(described->jobs[0] == wanted);
   const auto loaded = modules::loaded_module::load(module);
   REQUIRE_OK(loaded);
   const auto job = loaded->find_job("word_count");
   REQUIRE_OK(job);
-  CHECK((*job)->stages[1].kind == TROUPE_STAGE_REDUCE);
+  CHECK(std::string((*job)->stages[1].name) == "reduce");
   const auto other = loaded->find_job("words");
   REQUIRE(other.has_error());
   CHECK(other.error().message() == "no job words in " + module + "; it has word_count");

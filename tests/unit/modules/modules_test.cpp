@@ -100,8 +100,17 @@ TEST_CASE("modules: a description survives its JSON, and rubbish does not") {
                       {{{"a", field_type::list, {{"", field_type::int8, {}}}}}},
                       data_format::records,
                       {{{"quote\"", field_type::string, {}}}},
-                      2});
-  out.jobs.push_back({"two", data_format::bytes, {}, data_format::records, {}, 1});
+                      2,
+                      classic_stages(2),
+                      {{data_format::lines, {}}, {data_format::records, {{{"x", field_type::int8, {}}}}}}});
+  out.jobs.push_back({"two",
+                      data_format::bytes,
+                      {},
+                      data_format::records,
+                      {},
+                      2,
+                      {{"read", {{{{edge_kind::dataset, 1, 0}}}, {{{edge_kind::dataset, 0, 0}}}}, 2},
+                       {"join", {{{{edge_kind::broadcast, 0, 1}, {edge_kind::forward, 0, 0}}}}, 0}}});
   const auto back = modules::parse_json(modules::to_json(out));
   REQUIRE_OK(back);
   CHECK(*back == out);
@@ -110,8 +119,8 @@ TEST_CASE("modules: a description survives its JSON, and rubbish does not") {
       const auto* text :
       {"", "{", "[]", "{}", R"({"abi":1,"jobs":[]})", R"({"abi":"x","jobs":[1]})",
        R"({"abi":"x","jobs":[{"name":"x"}]})", R"({"error":"x"})",
-       R"({"abi":"x","jobs":[{"name":"x","input_format":"tables","input_schema":[],"output_format":"lines","output_schema":[],"stages":1}]})",
-       R"({"abi":"x","jobs":[{"name":"x","input_format":"lines","input_schema":[],"output_format":"lines","output_schema":[],"stages":9}]})"})
+       R"({"abi":"x","jobs":[{"name":"x","input_format":"tables","input_schema":[],"output_format":"lines","output_schema":[],"stages":1,"shape":[],"inputs":[]}]})",
+       R"({"abi":"x","jobs":[{"name":"x","input_format":"lines","input_schema":[],"output_format":"lines","output_schema":[],"stages":1,"shape":[{"name":"map","partitions":0,"branches":[[{"kind":"up","from":0,"partition":0}]]}],"inputs":[]}]})"})
     refused(modules::parse_json(text), errc::corrupted, {"does not parse"});
 }
 
@@ -119,7 +128,7 @@ TEST_CASE("modules: a schema as deep as schemas may be can be described, a name 
   field deep{"x", field_type::uint8, {}};
   for (int level = 1; level < 16; ++level) deep = field{"f", field_type::optional, {deep}};
   modules::module_description out;
-  out.jobs.push_back({"deep", data_format::records, {{deep}}, data_format::lines, {{deep}}, 1});
+  out.jobs.push_back({"deep", data_format::records, {{deep}}, data_format::lines, {{deep}}, 1, classic_stages(1)});
   const auto back = modules::parse_json(modules::to_json(out));
   REQUIRE_OK(back);
   CHECK(*back == out);

@@ -1,10 +1,14 @@
+#include <cmath>
 #include <map>
 #include <support/catch.hpp>
 #include <troupe/sdk/testing.hpp>
 
 // The examples as people test their own modules: the source file itself, and troupe::testing::run.
 #include "../../../examples/log_analysis/log_analysis.cpp"
+#include "../../../examples/maintainers/maintainers.cpp"
+#include "../../../examples/page_rank/page_rank.cpp"
 #include "../../../examples/reverse_dependencies/reverse_dependencies.cpp"
+#include "../../../examples/top_requests/top_requests.cpp"
 #include "../../../examples/word_count/word_count.cpp"
 
 TEST_CASE("examples: word_count") {
@@ -52,4 +56,54 @@ TEST_CASE("examples: log_analysis") {
   CHECK(totals_of(out) == decltype(totals_of(out)){{"h1", {1, 10, 1}}, {"h2", {1, 0, 1}}});
   out = troupe::testing::run(troupe_jobs::log_analysis, lines, {{"by", "colour"}});
   CHECK(out.message == "by=colour is none of path, host and status");
+}
+
+TEST_CASE("examples: page_rank, against the same in plain code") {
+  const std::vector<std::string> lines{"a\tb, c (>= 1) | d", "b\tc", "c\ta", "d\tc, c", "e\ta", "none"};
+  const std::map<std::string, std::vector<std::string>> links{
+      {"a", {"b", "c", "d"}}, {"b", {"c"}}, {"c", {"a"}}, {"d", {"c"}}, {"e", {"a"}}};
+  std::map<std::string, double> ranks{{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1}, {"e", 1}};
+  for (int round = 0; round < 10; ++round) {
+    std::map<std::string, double> next;
+    for (const auto& [from, rank] : ranks) {
+      next[from] += 0;
+      for (const auto& to : links.at(from)) next[to] += rank / static_cast<double>(links.at(from).size());
+    }
+    for (auto& [name, rank] : next) rank = 0.15 + 0.85 * rank;
+    ranks = next;
+  }
+  const auto out = troupe::testing::run(page_rank::troupe_jobs::page_rank, lines);
+  REQUIRE(out.message == "");
+  const auto got = out.records<std::pair<std::string, double>>();
+  REQUIRE(got.size() == 5);
+  for (const auto& [name, rank] : got) CHECK(std::abs(rank - ranks.at(name)) < 1e-9);
+  for (std::size_t i = 1; i < got.size(); ++i) CHECK(got[i - 1].second >= got[i].second);
+}
+
+TEST_CASE("examples: maintainers") {
+  const std::vector<std::string> packages{"apt\tapt\t4000", "apt-utils\tapt\t1000", "zsh\tzsh\t2500", "lost\tgone\t1"};
+  const std::vector<std::string> sources{"apt\tAPT Team", "apt\tAPT Team", "zsh\tZsh Team"};
+  const auto out = troupe::testing::run_inputs(maintainers::troupe_jobs::maintainers, {packages, sources});
+  REQUIRE(out.message == "");
+  const auto got = out.map<std::string, maintainers::totals>();
+  REQUIRE(got.size() == 3);
+  CHECK(got.at("APT Team").packages == 2);
+  CHECK(got.at("APT Team").kibibytes == 5000);
+  CHECK(got.at("Zsh Team").packages == 1);
+  CHECK(got.at("(unknown)").kibibytes == 1);
+}
+
+TEST_CASE("examples: top_requests") {
+  std::vector<std::string> lines{"rubbish"};
+  for (int i = 0; i < 300; ++i)
+    lines.push_back("10.0.0." + std::to_string(i % 3) + " - - [12/Mar/2026] \"GET /page" + std::to_string(i % 25) +
+                    (i % 25 == 7 ? "?x=" + std::to_string(i) : "") + " HTTP/1.1\" 200 " + std::to_string(i % 3 * 10));
+  const auto paths = troupe::testing::run(top_requests::troupe_jobs::top_paths, lines);
+  REQUIRE(paths.message == "");
+  const auto top = paths.records<std::pair<std::string, std::uint64_t>>();
+  REQUIRE(top.size() == 20);
+  for (const auto& [path, requests] : top) CHECK(requests == 12);
+  const auto hosts = troupe::testing::run(top_requests::troupe_jobs::top_hosts, lines);
+  CHECK(hosts.records<std::pair<std::string, std::uint64_t>>().at(0) ==
+        std::pair<std::string, std::uint64_t>("10.0.0.2", 2000));
 }

@@ -1,0 +1,356 @@
+#pragma once
+#include <troupe/sdk/join.hpp>
+#include <troupe/sdk/nodes.hpp>
+
+/// Operators with an edge of their own (a side that every task reads), numbering, spreading, and iteration.
+namespace troupe::sdk {
+
+// A side that every task has whole
+
+/// All records of the side as a vector, given to a function with each record.
+template <class Side, class F>
+struct with_side_op {
+  using sources = typename Side::sources;
+  static constexpr bool mentions_loop = Side::mentions_loop;
+  static constexpr std::uint32_t side_edges = 1;
+  static constexpr const char* word = "map with";
+  template <class Loop>
+  static edge_list plan(plan_builder& builder, std::uint32_t round) {
+    return {{TROUPE_EDGE_BROADCAST, builder.add<stage_of<Side, record_sink<typename Side::record, false>, Loop>>(round),
+             0}};
+  }
+  template <class In>
+  using output = std::remove_cvref_t<std::invoke_result_t<F&, const In&, const std::vector<typename Side::record>&>>;
+  template <class In, class Next>
+  class link : public function_link<F> {
+   public:
+    link(task_env& env, Next& next) : function_link<F>(env), next_(&next) {
+      static_assert(
+          is_owned<typename Side::record>(),
+          "map_with(side, f): the side's records are kept, so they may hold no views; use map(f) on the side");
+      troupe_block block{};
+      const auto edge = env.side_edge++;
+      std::uint64_t bytes = 0;
+      while (env.input.next(edge, block)) {
+        bytes += block.size;
+        if (bytes > env.task.memory_bytes / 2)
+          throw failure("map_with: the side has more than " + std::to_string(bytes >> 20) +
+                        " MiB, and every task keeps it whole; use join(other) instead, or give tasks more memory");
+        for_each_record_of<typename Side::record>(block, [&](const typename Side::record& r) { side_.push_back(r); });
+      }
+    }
+    void operator()(const In& record) { (*next_)(this->f_(record, std::as_const(side_))); }
+
+   private:
+    Next* next_;
+    std::vector<typename Side::record> side_;
+  };
+};
+
+/// A hash join with a side that fits into every task's memory: no shuffle of the large side.
+template <class Side, join_kind Kind>
+struct join_small_op {
+  using sources = typename Side::sources;
+  using W = value_of<Side>;
+  static constexpr bool mentions_loop = Side::mentions_loop;
+  static constexpr std::uint32_t side_edges = 1;
+  static constexpr const char* word = "join small";
+  template <class Loop>
+  static edge_list plan(plan_builder& builder, std::uint32_t round) {
+    return {{TROUPE_EDGE_BROADCAST, builder.add<stage_of<Side, record_sink<typename Side::record, false>, Loop>>(round),
+             0}};
+  }
+  template <class In>
+  using output = typename join_record<typename In::first_type, typename In::second_type, W, Kind>::type;
+  template <class In, class Next>
+  class link {
+   public:
+    using key_type = typename In::first_type;
+    link(task_env& env, Next& next) : next_(&next) {
+      table_.limit(env.task.memory_bytes / 2);
+      troupe_block block{};
+      const auto edge = env.side_edge++;
+      while (env.input.next(edge, block))
+        for_each_record_of<typename Side::record>(block,
+                                                  [&](const typename Side::record& r) { add(env, r.first, r.second); });
+    }
+    void operator()(const In& record) {
+      packed_key key;
+      pack_key(key_bytes<key_type>::of(record.first, scratch_), key);
+      auto& slot = table_.find(key);
+      const bool matches = !fold_table<chain_ends>::is_empty(slot);
+      if constexpr (Kind == join_kind::semi || Kind == join_kind::anti) {
+        if (matches == (Kind == join_kind::semi)) (*next_)(output<In>{record.first, record.second});
+      } else {
+        output<In> out{record.first, {record.second, {}}};
+        if (!matches) {
+          if constexpr (Kind == join_kind::left) (*next_)(std::as_const(out));
+          return;
+        }
+        for (auto i = slot.accumulator.first; i != 0; i = values_[i - 1].next) {
+          if constexpr (Kind == join_kind::left)
+            decode_value(values_[i - 1].bytes, out.second.second.emplace());
+          else
+            decode_value(values_[i - 1].bytes, out.second.second);
+          (*next_)(std::as_const(out));
+        }
+      }
+    }
+    void drain() noexcept {}
+    void finish() noexcept {}
+
+   private:
+    struct chain_ends {
+      std::uint32_t first;
+      std::uint32_t last;
+    };
+    struct value {
+      bytes_view bytes;
+      std::uint32_t next;  ///< of the same key, plus 1; 0: none
+    };
+    template <class Key>
+    void add(const task_env& env, const Key& side_key, const W& w) {
+      packed_key key;
+      pack_key(key_bytes<Key>::of(side_key, scratch_), key);
+      const auto size = encoded_size(w);
+      if (!table_.has_room(key) ||
+          bytes_.used() + size + values_.size() * 3 * sizeof(value) > env.task.memory_bytes / 4)
+        throw failure("join_small: the small side has more than " + std::to_string(values_.size()) +
+                      " records, which do not fit into a task's memory; use join(other), or give tasks more memory");
+      char* const at = bytes_.allocate(size);
+      encode_field(at, w);
+      values_.push_back({{at, size}, 0});
+      const auto number = static_cast<std::uint32_t>(values_.size());
+      auto& slot = table_.find(key);
+      if (fold_table<chain_ends>::is_empty(slot)) {
+        table_.insert(slot, key, chain_ends{number, number});
+      } else {
+        values_[slot.accumulator.last - 1].next = number;
+        slot.accumulator.last = number;
+      }
+    }
+    Next* next_;
+    fold_table<chain_ends> table_;
+    byte_arena bytes_;
+    std::vector<value> values_;
+    std::string scratch_;
+  };
+};
+
+// Numbering and spreading
+
+/// Records as they are (partition 0), and how many they are (1).
+template <class Record>
+class counting_sink {
+ public:
+  static constexpr const char* word = "keep and count";
+  static constexpr std::uint32_t partitions = 2;
+  explicit counting_sink(task_env& env) : port_(env.port), out_(env.port, 0, output_chunk_bytes) {}
+  void operator()(const Record& record) {
+    write_record(out_, record);
+    ++count_;
+  }
+  void drain() noexcept {}
+  void finish() {
+    out_.flush();
+    chunk_writer counts(port_, 1, 64);
+    write_record(counts, count_);
+    counts.flush();
+  }
+
+ private:
+  host_port& port_;
+  chunk_writer out_;
+  std::uint64_t count_ = 0;
+};
+
+template <class Prev>
+struct numbered_node : leaf_node<numbered_node<Prev>> {
+  using record = std::pair<std::uint64_t, typename Prev::record>;
+  using sources = typename Prev::sources;
+  static constexpr bool mentions_loop = Prev::mentions_loop;
+  static constexpr const char* word = "number";
+  template <class Loop>
+  static edge_list plan(plan_builder& builder, std::uint32_t round) {
+    const auto kept = builder.add<stage_of<Prev, counting_sink<typename Prev::record>, Loop>>(round);
+    return {{TROUPE_EDGE_BROADCAST, kept, 1}, {TROUPE_EDGE_FORWARD, kept, 0}};
+  }
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    std::uint64_t number = 0;
+    std::uint32_t task = 0;
+    troupe_block block{};
+    while (env.next_block(block, 0))
+      for_each_record_of<std::uint64_t>(block, [&](const std::uint64_t& count) {
+        if (task++ < env.task.branch_task) number += count;
+      });
+    record out{};
+    while (env.next_block(block, 1)) {
+      for_each_record_of<typename Prev::record>(block, [&](const typename Prev::record& r) {
+        out.first = number++;
+        out.second = r;
+        next(std::as_const(out));
+      });
+      next.drain();
+    }
+  }
+};
+
+/// Records to all partitions in turn.
+template <class Record>
+class spread_sink {
+ public:
+  static constexpr const char* word = "spread";
+  static constexpr std::uint32_t partitions = 0;
+  explicit spread_sink(task_env& env)
+      : port_(env.port),
+        parts_(std::max(env.task.partitions, 1U)),
+        next_(env.task.task % parts_.size()),
+        collected_bytes_max_(std::clamp<std::uint64_t>(env.task.memory_bytes / 4, 1 << 16, 64 << 20)) {}
+  void operator()(const Record& record) {
+    const auto size = encoded_size(record);
+    if (size > limits::record_bytes_max) throw std::length_error("a record is above the limit of 64 MiB");
+    if (bytes_.used() + size + entries_ * sizeof(bytes_view) > collected_bytes_max_) write_out();
+    char* const at = bytes_.allocate(size);
+    encode_field(at, record);
+    parts_[next_].emplace_back(at, size);
+    if (++next_ == parts_.size()) next_ = 0;
+    ++entries_;
+  }
+  void drain() noexcept {}
+  void finish() { write_out(); }
+
+ private:
+  void write_out() {
+    for (std::uint32_t p = 0; p < parts_.size(); ++p) {
+      std::uint64_t total = 0;
+      for (const auto& e : parts_[p]) total += e.size() + varint_size_max;
+      chunk_writer out(port_, p, limits::chunk_bytes_max, total);
+      for (const auto& e : parts_[p]) {
+        char* const at = store_varint(out.reserve(e.size() + varint_size_max), e.size());
+        if (!e.empty()) std::memcpy(at, e.data(), e.size());
+        out.commit(at + e.size());
+      }
+      out.flush();
+      parts_[p].clear();
+    }
+    bytes_.clear();
+    entries_ = 0;
+  }
+  host_port& port_;
+  std::vector<std::vector<bytes_view>> parts_;
+  std::size_t next_;
+  byte_arena bytes_;
+  std::uint64_t entries_ = 0;
+  const std::uint64_t collected_bytes_max_;
+};
+
+template <class Prev>
+struct spread_node
+    : exchange_node<spread_node<Prev>, Prev, spread_sink<typename Prev::record>, TROUPE_EDGE_PARTITIONED> {
+  using record = typename Prev::record;
+  static constexpr const char* word = "spread";
+  template <class Next>
+  static void run(task_env& env, Next& next) {
+    record_head<record>::run(env, next);
+  }
+};
+
+// Iteration. The body is compiled twice for each stage that depends on the state: for the first round, which reads the
+// beginning, and for the others, which read what the round before gave. The rounds are stages of the plan, one behind
+// the other; what does not depend on the state is one stage for all of them.
+
+/// The state, within a body.
+template <class Record>
+struct loop_node : part {
+  using record = Record;
+  using sources = type_list<>;
+  static constexpr bool mentions_loop = true;
+  template <class Loop>
+  using branches = typename Loop::state;
+};
+
+/// Marks a body's leaf that is the state itself.
+struct open_leaf {};
+struct loop_open {
+  using state = type_list<branch<open_leaf>>;
+};
+template <class List>
+struct leads_to_open;
+template <class... Branches>
+struct leads_to_open<type_list<Branches...>>
+    : std::bool_constant<(std::same_as<typename Branches::leaf, open_leaf> || ...)> {};
+
+/// The same as What, planned in another round: Shift::plan<What>(builder, round).
+template <class What, class Shift>
+struct shifted : What {
+  template <class Loop>
+  static edge_list plan(plan_builder& builder, std::uint32_t round) {
+    return Shift::template plan<What>(builder, round);
+  }
+};
+template <class List, class Shift>
+struct shift_all;
+template <class Branch, class Shift>
+struct shift_branch;
+template <class Leaf, class... Ops, class Shift>
+struct shift_branch<branch<Leaf, Ops...>, Shift> {
+  using type = branch<shifted<Leaf, Shift>, shifted<Ops, Shift>...>;
+};
+template <class... Branches, class Shift>
+struct shift_all<type_list<Branches...>, Shift> {
+  using type = type_list<typename shift_branch<Branches, Shift>::type...>;
+};
+
+/// `Begin` | iterate<Rounds>(body), where `Result` is what body makes of loop_node.
+template <class Begin, class Result, std::uint32_t Rounds>
+struct iterate_node : part {
+  using record = typename Result::record;
+  using sources = typename concat<typename Begin::sources, typename Result::sources>::type;
+  static constexpr bool mentions_loop = false;
+
+  struct outside {
+    template <class What>
+    static edge_list plan(plan_builder& builder, std::uint32_t) {
+      return What::template plan<no_loop>(builder, 0);
+    }
+  };
+  struct first_round {
+    using state = typename shift_all<typename Begin::template branches<no_loop>, outside>::type;
+  };
+  struct later_round;
+  /// As seen from round `round`: of the one before.
+  struct before {
+    template <class What>
+    static edge_list plan(plan_builder& builder, std::uint32_t round) {
+      return plan_in<What>(builder, round - 1);
+    }
+  };
+  struct later_round {
+    using state = typename shift_all<typename Result::template branches<loop_open>, before>::type;
+  };
+  template <class What>
+  static edge_list plan_in(plan_builder& builder, std::uint32_t round) {
+    return round == 0 ? What::template plan<first_round>(builder, 0) : What::template plan<later_round>(builder, round);
+  }
+  struct at_the_end {
+    template <class What>
+    static edge_list plan(plan_builder& builder, std::uint32_t) {
+      return plan_in<What>(builder, Rounds - 1);
+    }
+  };
+  template <class Loop>
+  using branches = typename shift_all<typename Result::template branches<loop_open>, at_the_end>::type;
+};
+
+struct become_view {
+  template <class Record>
+  struct to {
+    template <class From>
+    Record operator()(const From& from) const {
+      return Record(from);
+    }
+  };
+};
+
+}  // namespace troupe::sdk
