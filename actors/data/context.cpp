@@ -114,25 +114,25 @@ boost::asio::awaitable<result<void>> context::barrier(std::chrono::milliseconds 
   co_return co_await std::move(pending);
 }
 
-void context::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {
+void context::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why) {
   {
     const std::lock_guard lock(damage_mutex_);
     if (damage_reported_.size() >= damage_remembered_max) damage_reported_.clear();
-    if (!damage_reported_.emplace(segment, holder).second) return;
+    if (!damage_reported_.emplace(segment, holder, made).second) return;
   }
   count.damaged_copies.add();
   const auto name = name_of(holder);
   const auto text = "the copy of segment " + to_string(segment) + " of " + describe(dataset) + " on " + name +
                     " can't be read: " + why;
   parts.log.warning("data", text);  // the event comes with the metadata entry, so that every node shows it
-  parts.metadata.propose(metadata::report_damage{dataset, segment, holder}, request_id::random(),
+  parts.metadata.propose(metadata::report_damage{dataset, segment, holder, made}, request_id::random(),
                          static_cast<std::uint32_t>(options.request_time_max.count()),
-                         [weak = weak_from_this(), segment, holder](result<metadata::response> answer) {
+                         [weak = weak_from_this(), segment, holder, made](result<metadata::response> answer) {
                            // Not told: the next reader tells it again.
                            const auto self = weak.lock();
                            if (!self || answer || answer.error().code() != errc::unavailable) return;
                            const std::lock_guard lock(self->damage_mutex_);
-                           self->damage_reported_.erase({segment, holder});
+                           self->damage_reported_.erase({segment, holder, made});
                          });
 }
 

@@ -35,7 +35,7 @@ struct context : std::enable_shared_from_this<context> {
                                                              std::chrono::milliseconds time_max);
   boost::asio::awaitable<result<void>> barrier(std::chrono::milliseconds time_max);
   /// A copy is bad: once per copy, without waiting for metadata.
-  void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why);
+  void report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why);
 
   [[nodiscard]] transport::steady_time request_deadline() const { return transport::after(options.request_time_max); }
   [[nodiscard]] transport::steady_time stall_deadline() const { return transport::after(options.stall_time_max); }
@@ -68,7 +68,7 @@ struct context : std::enable_shared_from_this<context> {
   transport::identity identity_;
   std::string address_;
   std::mutex damage_mutex_;
-  std::set<std::pair<segment_id, member_id>> damage_reported_;
+  std::set<std::tuple<segment_id, member_id, log_index>> damage_reported_;
 };
 
 using context_ptr = std::shared_ptr<context>;

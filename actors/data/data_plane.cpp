@@ -284,8 +284,8 @@ void data_plane::head(const std::string& name, std::uint64_t limit, reply<std::v
                       std::move(then));
 }
 
-void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {
-  impl_->c->report_damage(dataset, segment, holder, why);
+void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why) {
+  impl_->c->report_damage(dataset, segment, holder, made, why);
 }
 
 void data_plane::copy_segment(dataset_id dataset, segment_id segment, member_id from, reply<void> then) {

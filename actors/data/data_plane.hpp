@@ -114,8 +114,8 @@ class data_plane {
   void head(const std::string& name, std::uint64_t limit, reply<std::vector<shown_record>> then);
 
   /// A copy was found damaged or gone (by a worker, for example). Proposed to metadata once per copy, counted, put in
-  /// the journal.
-  void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why);
+  /// the journal. `made`: metadata::segment::made of the copy, as it was known before anybody looked.
+  void report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why);
 
   /// A copy of a sealed segment of a ready dataset, made here from another member's, every byte checked against its
   /// digest. Metadata is not told. `corrupted` and nothing left when the digest is another; `already_exists` when there

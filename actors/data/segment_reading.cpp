@@ -100,7 +100,7 @@ std::optional<member_id> copy_reader::choose() const {
 }
 
 void copy_reader::pass_over(member_id holder, error why, bool damaged) {
-  if (damaged) context_->report_damage(dataset_, segment_.id, holder, why.message());
+  if (damaged) context_->report_damage(dataset_, segment_.id, holder, segment_.made(holder), why.message());
   failed_.push_back({holder, std::move(why), damaged});
   if (context_->is_self(holder)) open_here_.reset();
 }

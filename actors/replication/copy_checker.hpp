@@ -24,6 +24,7 @@ class copy_checker : public std::enable_shared_from_this<copy_checker> {
   struct asked_copy {
     checked_copy what;
     std::size_t segment = 0;  ///< which of the report
+    log_index made;           ///< metadata::segment::made, before the look
   };
   struct verification;
   boost::asio::awaitable<void> verify_member(std::shared_ptr<verification> v, member_id id,

@@ -30,10 +30,12 @@ replication::repair_options repair_options_of(const log_plane_options& o) {
 steady_time steady(replication::time_point at) { return std::chrono::time_point_cast<steady_time::duration>(at); }
 }  // namespace
 
-housekeeper::housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders)
+housekeeper::housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders,
+                         std::function<bool(segment_id)> replica_busy)
     : context_(std::move(c)),
       checker_(std::move(checker)),
       leaders_(std::move(leaders)),
+      replica_busy_(std::move(replica_busy)),
       planner_(repair_options_of(context_->options)),
       bandwidth_(context_->options.repair_bytes_per_second),
       scrub_bandwidth_(scrub_bytes_per_second),
@@ -77,6 +79,7 @@ asio::awaitable<void> housekeeper::repair_for_ever() {
         [&](const metadata::state& s) { return planner_.plan(now, s, context_->self.member); });
     for (const auto& task : tasks) {
       if (copying_.size() >= copies_at_once) break;
+      if (replica_busy_(task.segment)) continue;  // an old seal would cut the new copy: soon again
       if (failed_until_.contains(task.segment) || !copying_.insert(task.segment).second) continue;
       asio::co_spawn(context_->io, copy(task), asio::detached);
     }
@@ -155,20 +158,20 @@ asio::awaitable<void> housekeeper::give_up(metadata::remove_holder removal) {
   checked_copy expected;
   expected.segment = removal.segment;
   const auto others = context_->parts.metadata.read([&](const metadata::state& s) {
-    std::vector<member_id> live;
+    std::vector<std::pair<member_id, log_index>> live;
     if (const auto* g = s.find_segment(removal.segment)) {
       expected.digest = g->digest;
       for (const auto h : g->holders)
-        if (h != context_->self.member && s.is_live(h)) live.push_back(h);
+        if (h != context_->self.member && s.is_live(h)) live.emplace_back(h, g->made(h));
     }
     return live;
   });
-  for (const auto other : others) {
+  for (const auto& [other, made] : others) {
     const auto whole = co_await checker_->check_at(other, expected, after(check_time_max));
     if (whole) continue;
     const auto code = whole.error().code();
     if (code == errc::corrupted || code == errc::not_found || code == errc::io_error)
-      context_->parts.data.report_damage(removal.dataset, removal.segment, other, whole.error().message());
+      context_->parts.data.report_damage(removal.dataset, removal.segment, other, made, whole.error().message());
     co_return;
   }
   metadata::command what = removal;
@@ -207,7 +210,7 @@ asio::awaitable<void> housekeeper::scrub_for_ever() {
       return std::find(holders.begin(), holders.end(), context_->self.member) != holders.end();
     });
     if (held && verdict.code != errc::none && verdict.code != errc::resource_exhausted)
-      context_->parts.data.report_damage(what.dataset, what.segment, context_->self.member, verdict.why);
+      context_->parts.data.report_damage(what.dataset, what.segment, context_->self.member, what.made, verdict.why);
   }
 }
 

@@ -9,7 +9,9 @@ namespace troupe::logs {
 /// drops what retention has given up, and lets leadership settle. On the log thread.
 class housekeeper : public std::enable_shared_from_this<housekeeper> {
  public:
-  housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders);
+  /// `replica_busy`: whether the replica has orders for a segment under way (replica::busy_with).
+  housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders,
+              std::function<bool(segment_id)> replica_busy);
 
   void start();
   /// Members or copies have changed: look at once.
@@ -29,6 +31,7 @@ class housekeeper : public std::enable_shared_from_this<housekeeper> {
   log_context_ptr context_;
   std::shared_ptr<copy_checker> checker_;
   std::shared_ptr<leader_host> leaders_;
+  std::function<bool(segment_id)> replica_busy_;
   transport::notifier changed_;
   replication::repair_planner planner_;
   replication::bandwidth_limit bandwidth_;

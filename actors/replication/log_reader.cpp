@@ -247,7 +247,7 @@ asio::awaitable<result<shared_bytes>> log_reader::read_sealed(const place& at, r
     const auto& e = batches.error();
     why += (why.empty() ? "" : "; ") + context_->name_of(h) + ": " + e.message();
     if (means_damage(e.code()))
-      context_->parts.data.report_damage(at.where.dataset, g.id, h, e.message());
+      context_->parts.data.report_damage(at.where.dataset, g.id, h, g.made(h), e.message());
     else
       all_damaged = false;
   }

@@ -34,6 +34,7 @@ replica_host::replica_host(log_context_ptr c, storage::promise_log promises, sen
   using replication::disk_number;
   using replication::replica;
   then.created = with([](replica& r, auto now, disk_number n, result<void> how) { r.created(now, n, how); });
+  then.written = with([](replica& r, auto now, disk_number n) { r.written(now, n); });
   then.write_failed = with([](replica& r, auto now, segment_id id, error why) { r.write_failed(now, id, why); });
   then.synced = with([](replica& r, auto now, disk_number n) { r.synced(now, n); });
   then.promised = with([](replica& r, auto now, disk_number n) { r.promised(now, n); });

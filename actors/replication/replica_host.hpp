@@ -21,6 +21,7 @@ class replica_host {
   void caught_up();
   void stop() { timer_.cancel(); }
   [[nodiscard]] replication::replica::queue_sizes queues() const { return replica_.queues(); }
+  [[nodiscard]] bool busy_with(segment_id segment) const { return replica_.busy_with(segment); }
 
  private:
   void carry_out();

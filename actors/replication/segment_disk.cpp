@@ -100,7 +100,10 @@ void segment_disk::carry_out(write_batches order) {
     const auto file = s.open_file();
     result<void> how = error{errc::not_found, "its file is closed"};
     if (file) how = file->append(order.at.bytes, order.batches.view());
-    if (!how) back([id = order.segment, why = how.error()](segment_disk& d) { d.then_.write_failed(id, why); });
+    if (!how)
+      back([id = order.segment, why = how.error()](segment_disk& d) { d.then_.write_failed(id, why); });
+    else if (order.number.value != 0)  // policy `seal` acknowledges what is written
+      back([number = order.number](segment_disk& d) { d.then_.written(number); });
   });
 }
 

@@ -16,6 +16,7 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   using disk_number = replication::disk_number;
   struct answers {
     std::function<void(disk_number, result<void>)> created;
+    std::function<void(disk_number)> written;
     std::function<void(segment_id, error)> write_failed;
     std::function<void(disk_number)> synced;
     std::function<void(disk_number)> promised;

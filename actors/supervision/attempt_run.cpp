@@ -98,7 +98,7 @@ void attempt_run::fetch_split() {
                                   s.input,          plan_.input_format, plan_.split_edge};
       return one_part_ready();
     }
-    ports_.report_damage(s.dataset, s.segment, self_, "its file is gone");
+    ports_.report_damage(s.dataset, s.segment, self_, plan_.segment.made(self_), "its file is gone");
     plan_.has_local_copy = false;
   }
   ports_.fetch_segment_range(
@@ -265,7 +265,8 @@ failure attempt_run::blame(const dataflow::attempt_failure& why) {
   if (out.kind != failure_kind::input_lost) return out;
   const bool of_split = plan_.split && (!why.lost_input || *why.lost_input == plan_.split_edge);
   if (of_split) {
-    if (plan_.has_local_copy) ports_.report_damage(plan_.split->dataset, plan_.split->segment, self_, why.message);
+    if (plan_.has_local_copy)
+      ports_.report_damage(plan_.split->dataset, plan_.split->segment, self_, plan_.segment.made(self_), why.message);
     return out;
   }
   for (std::size_t i = 0; i < fetched_.size(); ++i) {

@@ -41,8 +41,9 @@ std::shared_ptr<data::replicated_writer> daemon_ports::open_output(data::output_
   return data_.open_output(std::move(spec));
 }
 
-void daemon_ports::report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) {
-  data_.report_damage(dataset, segment, holder, why);
+void daemon_ports::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made,
+                                 const std::string& why) {
+  data_.report_damage(dataset, segment, holder, made, why);
 }
 
 /// Half of the quarter that the block store keeps for receiving: the other half is for attempts that run.

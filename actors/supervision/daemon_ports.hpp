@@ -27,7 +27,8 @@ class daemon_ports final : public node_ports {
                            std::uint64_t to, reply<fetched_blocks> then) override;
   [[nodiscard]] std::optional<std::string> local_segment(segment_id segment) const override;
   std::shared_ptr<data::replicated_writer> open_output(data::output_spec spec) override;
-  void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) override;
+  void report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made,
+                     const std::string& why) override;
   [[nodiscard]] std::uint64_t prefetch_bytes_max() const override;
   void discard(const std::vector<dataflow::block_ref>& blocks) override;
   void release_job(job_id job) override;

@@ -38,7 +38,8 @@ class node_ports {
   /// Path of the segment's file here, if there is one.
   [[nodiscard]] virtual std::optional<std::string> local_segment(segment_id segment) const = 0;
   virtual std::shared_ptr<data::replicated_writer> open_output(data::output_spec spec) = 0;
-  virtual void report_damage(dataset_id dataset, segment_id segment, member_id holder, const std::string& why) = 0;
+  virtual void report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made,
+                             const std::string& why) = 0;
 
   /// Bytes of map outputs that may be held here for reduces that have not begun; 0 while memory for receiving is short.
   /// Never more than the receive reserve can spare for something that only saves time.

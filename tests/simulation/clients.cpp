@@ -11,7 +11,9 @@ constexpr sim_time patience_min = 40 * millisecond, patience_max = 500 * millise
 
 void simulation::think(client& c) {
   if (stopping_) return;
-  time_.after(random_.between(0, swarm_.think_max), [this, &c] { begin(c); });
+  // Once all is healed, only so much that a hang shows.
+  const auto think_max = healed_ ? std::max(swarm_.think_max, 80 * millisecond) : swarm_.think_max;
+  time_.after(random_.between(0, think_max), [this, &c] { begin(c); });
 }
 
 void simulation::begin(client& c) {
@@ -37,8 +39,7 @@ void simulation::attempt(client& c) {
   if (!lost())
     time_.after(delay(), [this, &n, who = c.number, operation, is_read = c.is_read,
                           what = c.is_read ? command{} : c.what, start = n.start] {
-      deliver(
-          n,
+      n.deliver(
           [this, &n, who, operation, is_read, what, start] {
             if (n.start == start) ask(n, who, operation, is_read, what);
           },

@@ -20,31 +20,41 @@ protocol consensus_protocol() {
   p.name = "consensus";
   p.failed_seeds = TROUPE_SIMULATION_FAILED_SEEDS "/failed_seeds.txt";
   p.run = [](std::uint64_t seed, const named_bug* bug, bool trace) {
-    return simulation(seed, planted_of(bug), trace).run();
+    std::optional<swarm::kind> kind;
+    if (bug != nullptr && bug->kind >= 0) kind = static_cast<swarm::kind>(bug->kind);
+    return simulation(seed, planted_of(bug), trace, kind).run();
   };
   boost::mp11::mp_for_each<boost::describe::describe_enumerators<consensus::planted_bug>>([&](auto e) {
     if (e.value == consensus::planted_bug::none) return;
     p.bugs.push_back({e.name, static_cast<int>(e.value)});
     using enum consensus::planted_bug;
+    const auto in_runs_of = [&](swarm::kind kind) { p.bugs.back().kind = static_cast<int>(kind); };
     switch (e.value) {
-      // The faults meet these too seldom: by hand only, `--bug NAME --seeds 5000`.
       case membership_change_before_own_term:
       case configuration_not_rolled_back:
+        in_runs_of(swarm::kind::dances);
+        break;
       case lease_too_long:
-        p.bugs.back().budget = 0;
-        break;
-      // One in some hundred seeds; measured from seed 1 they took 136, 367, 465 and 850.
-      case vote_before_fsync:
-        p.bugs.back().first = 100;
-        break;
-      case old_snapshot_installed:
-        p.bugs.back().first = 340;
-        break;
-      case commit_old_term_by_count:
-        p.bugs.back().first = 440;
+        in_runs_of(swarm::kind::long_cuts);
         break;
       case vote_not_persisted:
-        p.bugs.back().first = 820;
+        in_runs_of(swarm::kind::elections_collide);
+        break;
+      case commit_old_term_by_count:
+        in_runs_of(swarm::kind::elections_collide);
+        p.bugs.back().budget = 400;
+        break;
+      case vote_before_fsync:
+        in_runs_of(swarm::kind::votes_on_slow_disks);
+        p.bugs.back().budget = 400;
+        break;
+      case leader_counts_before_fsync:
+        in_runs_of(swarm::kind::mixture);
+        p.bugs.back().budget = 200;
+        break;
+      case old_snapshot_installed:
+        in_runs_of(swarm::kind::late_snapshots);
+        p.bugs.back().budget = 100;
         break;
       default:
         break;

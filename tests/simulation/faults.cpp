@@ -27,6 +27,7 @@ void simulation::schedule_faults() {
   every(swarm_.wipes, &simulation::wipe_one);
   every(swarm_.transfers, &simulation::transfer);
   every(swarm_.membership, &simulation::change_members);
+  every(swarm_.dances, &simulation::begin_dance);
   if (swarm_.burst != 0) every(500 * millisecond, &simulation::burst);
 }
 
@@ -63,7 +64,7 @@ void simulation::one_way_cut() {
   const bool all = random_.coin();
   for (std::size_t other = 0; other < nodes_.size(); ++other)
     if (other != from && (all || other == to)) cut_[from][other] = true;
-  trace([&] { return name(nodes_[from]) + " is cut off one way"; });
+  trace([&] { return nodes_[from].name() + " is cut off one way"; });
   heal_cut(++cut_number_);
 }
 
@@ -88,7 +89,7 @@ void simulation::isolate(std::size_t slot, std::size_t companion) {
   for (std::size_t i = 0; i < nodes_.size(); ++i)
     for (std::size_t j = 0; j < nodes_.size(); ++j)
       cut_[i][j] = (i == slot || i == companion) != (j == slot || j == companion);
-  trace([&] { return name(nodes_[slot]) + ", a leader, is cut off"; });
+  trace([&] { return nodes_[slot].name() + ", a leader, is cut off"; });
   heal_cut(++cut_number_);
 }
 
@@ -117,7 +118,7 @@ void simulation::pause_one() {
 void simulation::slow_one() {
   auto& n = any();
   n.slow_until = time_.now() + random_.between(100 * millisecond, swarm_.fault_duration_max);
-  trace([&] { return name(n) + "'s disk is slow"; });
+  trace([&] { return n.name() + "'s disk is slow"; });
 }
 
 void simulation::fail_sync() {
@@ -165,7 +166,7 @@ void simulation::transfer() {
   if (leader == nullptr) return;
   const auto& to = any();
   if (leader->raft->transfer(local(*leader), to.id))
-    trace([&] { return name(*leader) + " gives leadership to " + name(to); });
+    trace([&] { return leader->name() + " gives leadership to " + to.name(); });
   carry_out(*leader);
 }
 
@@ -198,7 +199,7 @@ void simulation::change_members() {
     const auto to = consensus::changed(leader->raft->members(), step);
     if (!to || !survives(*to)) continue;
     if (leader->raft->change(local(*leader), step))
-      trace([&] { return name(*leader) + " changes the members: " + name(n); });
+      trace([&] { return leader->name() + " changes the members: " + n.name(); });
   }
   carry_out(*leader);
 }

@@ -39,7 +39,7 @@ class machine {
   log_index applied_;
   std::uint64_t hash_ = 0;  ///< chained: two machines that ever differed differ for good
   std::map<std::uint8_t, std::uint64_t> registers_;
-  std::map<std::uint64_t, std::uint64_t> answers_;  ///< by request
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> answers_;  ///< by request, ascending
 };
 
 }  // namespace troupe::simulation

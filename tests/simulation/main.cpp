@@ -125,8 +125,7 @@ bool find_bug(const protocol& of, const named_bug& bug, std::uint64_t first, std
 /// Each bug in a process of its own, `jobs` at a time; the rare ones first, so that none is waited for at the end.
 bool find_bugs(const protocol& of, unsigned jobs) {
   std::vector<const named_bug*> bugs;
-  for (const auto& b : of.bugs)
-    if (b.budget != 0) bugs.push_back(&b);
+  for (const auto& b : of.bugs) bugs.push_back(&b);
   std::stable_sort(bugs.begin(), bugs.end(), [](const auto* a, const auto* b) { return a->budget > b->budget; });
   bool good = true;
   unsigned running = 0;
@@ -138,7 +137,7 @@ bool find_bugs(const protocol& of, unsigned jobs) {
   std::cout.flush();
   for (const auto* b : bugs) {
     if (running == jobs) reap();
-    if (::fork() == 0) ::_exit(find_bug(of, *b, b->first, b->budget) ? 0 : 1);
+    if (::fork() == 0) ::_exit(find_bug(of, *b, 1, b->budget) ? 0 : 1);
     ++running;
   }
   while (running != 0) reap();
@@ -163,6 +162,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Simulates clusters, their disks, networks and clients; a seed is a run."};
   std::uint64_t seed = 0, first = 1, seeds = 0;
   std::string protocol_name, bug_name, salt;
+  int kind = -1;
   bool gate = false, list = false;
   unsigned jobs = 1;
   app.add_option("--protocol", protocol_name, "consensus or log; both when neither is named")
@@ -172,6 +172,7 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", seeds, "how many");
   app.add_option("--first", first, "the first of them");
   app.add_option("--bug", bug_name, "plant this mistake; the run must fail");
+  app.add_option("--kind", kind, "look for the bug in runs of this kind, by its number in the protocol's swarm::kind");
   app.add_option("--salt", salt, "half of a gate's seeds are derived from this, for example the commit");
   app.add_option("--jobs", jobs, "processes")->check(CLI::Range(1, 64));
   app.add_flag("--gate", gate, "seeds that ever failed, fixed and derived seeds, and every planted bug");
@@ -198,6 +199,12 @@ int main(int argc, char** argv) {
     std::cerr << "no planted bug is called " << bug_name << "; --list-bugs names them\n";
     return 2;
   }
+  named_bug in_kind;
+  if (bug != nullptr && kind >= 0) {
+    in_kind = *bug;
+    in_kind.kind = kind;
+    bug = &in_kind;
+  }
   if (app.count("--seed") != 0) {
     if (bug == nullptr && protocol_name.empty()) {
       std::cerr << "say which protocol: --protocol consensus or --protocol log\n";
@@ -210,11 +217,7 @@ int main(int argc, char** argv) {
               << " records, " << sum.segments << " segments\n";
     return 0;
   }
-  if (bug != nullptr)
-    return find_bug(*of, *bug, app.count("--first") != 0 ? first : bug->first,
-                    seeds == 0 ? std::max<std::uint64_t>(bug->budget, 500) : seeds)
-               ? 0
-               : 1;
+  if (bug != nullptr) return find_bug(*of, *bug, first, seeds == 0 ? bug->budget : seeds) ? 0 : 1;
   if (seeds == 0) seeds = gate ? 20'000 : 200;
   bool good = true;
   for (const auto& p : chosen) good = run_gate(p, first, seeds, salt, gate, jobs) && good;

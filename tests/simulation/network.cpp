@@ -5,7 +5,7 @@ namespace troupe::simulation {
 
 sim_time simulation::delay() {
   if (!healed_ && random_.per_mille(swarm_.tail_per_mille)) return random_.between(0, swarm_.tail_delay_max);
-  return random_.between(swarm_.delay_min, healed_ ? std::min(swarm_.delay_max, 3 * millisecond) : swarm_.delay_max);
+  return random_.between(swarm_.delay_min, healed_ ? std::min(swarm_.delay_max, 1 * millisecond) : swarm_.delay_max);
 }
 
 bool simulation::lost() { return !healed_ && random_.per_mille(swarm_.loss_per_mille); }
@@ -15,18 +15,17 @@ void simulation::transmit(node& from, const consensus::message& m) {
   if (to >= nodes_.size()) return;
   if (cut_[from.slot][to] || lost()) return;
   auto raw = consensus::encode_message(m);
-  if (raw.size() > consensus::message_bytes_max) return check_.fail(name(from) + " sends more than a frame holds");
+  if (raw.size() > consensus::message_bytes_max) return check_.fail(from.name() + " sends more than a frame holds");
   const auto arrive = [this, from_slot = from.slot, to, raw = std::make_shared<const bytes>(std::move(raw))] {
     if (cut_[from_slot][to]) return;
     auto& n = nodes_[to];
     const auto start = n.start;
-    deliver(
-        n,
+    n.deliver(
         [this, &n, raw, start] {
           if (n.start != start) return;
           const auto decoded = consensus::decode_message(*raw);
-          if (!decoded) return check_.fail(name(n) + " was sent what it refuses: " + decoded.error().message());
-          trace([&] { return name(n) + " ◄ " + consensus::describe(*decoded); });
+          if (!decoded) return check_.fail(n.name() + " was sent what it refuses: " + decoded.error().message());
+          trace([&] { return n.name() + " ◄ " + consensus::describe(*decoded); });
           n.raft->receive(local(n), *decoded);
           carry_out(n);
         },

@@ -5,45 +5,21 @@ namespace troupe::simulation {
 
 using namespace consensus;
 
-namespace {
-member_id id_of(std::size_t slot, unsigned generation) {
-  member_id id;
-  id.value.octets[0] = static_cast<std::uint8_t>(slot + 1);
-  id.value.octets[1] = static_cast<std::uint8_t>(generation);
-  return id;
-}
-constexpr std::size_t deferred_max = 5000;  // what a socket holds
-}  // namespace
-
-std::string simulation::name(const node& n) const {
-  return "m" + std::to_string(n.slot + 1) + (n.generation == 0 ? "" : "." + std::to_string(n.generation));
-}
-
-time_point simulation::local(const node& n) const {
-  return time_point(duration(n.clock_offset + time_.now() + time_.now() / 1000 * n.clock_ppm / 1000));
-}
-
-sim_time simulation::global(const node& n, time_point t) const {
-  const auto elapsed = t.time_since_epoch().count() - n.clock_offset;
-  return static_cast<sim_time>(static_cast<double>(elapsed) / (1.0 + static_cast<double>(n.clock_ppm) / 1e6)) +
-         2 * microsecond;
-}
-
 void simulation::start(node& n) {
   if (n.up) return;
-  n.id = id_of(n.slot, n.generation);
+  n.id = process::id_of(n.slot, n.generation);
   if (auto opened = n.storage->reopen(); !opened)
-    return check_.fail(name(n) + " refuses its disk: " + opened.error().message());
+    return check_.fail(n.name() + " refuses its disk: " + opened.error().message());
   // Only the first members of a cluster know who votes before anyone tells them.
   auto found = n.storage->load(n.generation == 0 ? first_members_ : configuration{});
-  if (!found) return check_.fail(name(n) + " refuses its disk: " + found.error().message());
+  if (!found) return check_.fail(n.name() + " refuses its disk: " + found.error().message());
   n.up = true;
   n.paused = false;
   ++n.start;
   n.state = {};
   if (found->latest.index.value != 0) n.state.load(*found->latest.state);
   if (found->latest.index.value == 0) n.state.skip(log_index{0});
-  check_.restored(n.state, name(n));
+  check_.restored(n.state, n.name());
   n.snapshot_at = found->latest.index;
   n.members = found->latest.members;
   auto options = swarm_.raft;
@@ -54,14 +30,14 @@ void simulation::start(node& n) {
   n.raft = std::make_unique<raft>(options, std::move(*found), local(n));
   n.members = n.raft->members();
   trace([&] {
-    return name(n) + " starts: term " + to_string(n.raft->term()) + ", log to " + to_string(n.raft->log().last());
+    return n.name() + " starts: term " + to_string(n.raft->term()) + ", log to " + to_string(n.raft->log().last());
   });
   carry_out(n);
 }
 
 void simulation::crash(node& n) {
   if (!n.up) return;
-  trace([&] { return name(n) + " crashes"; });
+  trace([&] { return n.name() + " crashes"; });
   ++out_.crashes;
   // What the disk was told and had not yet confirmed: a part of it may be there. What only waited is not.
   for (std::size_t i = 0; i < n.disk_writing; ++i) {
@@ -75,27 +51,25 @@ void simulation::crash(node& n) {
   n.disk_queue.clear();
   n.disk_writing = 0;
   n.sync_fails = false;
-  n.up = n.paused = false;
-  ++n.start;
+  n.end();
   n.raft.reset();
-  n.deferred.clear();
   n.proposals.clear();
   n.reads.clear();
 }
 
 void simulation::wipe(node& n) {
   crash(n);
-  trace([&] { return name(n) + " loses its disk"; });
+  trace([&] { return n.name() + " loses its disk"; });
   ++out_.wipes;
   n.storage->wipe();
   if (bug_.in_owner != owner_bug::wiped_keeps_identity) ++n.generation;
-  n.id = id_of(n.slot, n.generation);
+  n.id = process::id_of(n.slot, n.generation);
   n.members = {};
 }
 
 void simulation::pause(node& n, sim_time how_long) {
   if (!n.up || n.paused) return;
-  trace([&] { return name(n) + " hangs for " + std::to_string(how_long / millisecond) + " ms"; });
+  trace([&] { return n.name() + " hangs for " + std::to_string(how_long / millisecond) + " ms"; });
   n.paused = true;
   time_.after(how_long, [this, &n, start = n.start] {
     if (n.start == start) resume(n);
@@ -104,18 +78,8 @@ void simulation::pause(node& n, sim_time how_long) {
 
 void simulation::resume(node& n) {
   if (!n.paused) return;
-  trace([&] { return name(n) + " goes on"; });
-  n.paused = false;
-  auto waiting = std::exchange(n.deferred, {});
-  const auto start = n.start;
-  for (auto& what : waiting)
-    if (n.start == start && n.up) what();
-}
-
-void simulation::deliver(node& n, std::function<void()> what, bool droppable) {
-  if (!n.up) return;
-  if (!n.paused) return what();
-  if (!droppable || n.deferred.size() < deferred_max) n.deferred.push_back(std::move(what));
+  trace([&] { return n.name() + " goes on"; });
+  n.resume();
 }
 
 void simulation::carry_out(node& n) {
@@ -133,7 +97,7 @@ void simulation::carry_out(node& n) {
       n.raft->compact(local(n), n.snapshot_at, std::make_shared<const bytes>(n.state.save(whole)));
     }
   }
-  check_.queues(*n.raft, swarm_.raft, n.disk_queue.size(), name(n));
+  check_.queues(*n.raft, swarm_.raft, n.disk_queue.size(), n.name());
 }
 
 void simulation::perform(node& n, const effect& e) {
@@ -153,10 +117,9 @@ void simulation::perform(node& n, const effect& e) {
     }
     void operator()(const effects::set_timer& what) const {
       const auto number = ++n.timer;
-      s.time_.at(s.global(n, what.at), [&s = s, &n = n, number, start = n.start] {
+      s.time_.at(n.global(what.at), [&s = s, &n = n, number, start = n.start] {
         if (n.start != start) return;
-        s.deliver(
-            n,
+        n.deliver(
             [&s, &n, number, start] {
               if (n.start != start || n.timer != number) return;
               n.raft->tick(s.local(n));
@@ -169,8 +132,8 @@ void simulation::perform(node& n, const effect& e) {
     void operator()(const effects::restore& what) const {
       n.state.load(*what.from.state);
       n.snapshot_at = what.from.index;
-      s.check_.restored(n.state, s.name(n));
-      s.trace([&] { return s.name(n) + " restores a snapshot at " + to_string(what.from.index); });
+      s.check_.restored(n.state, n.name());
+      s.trace([&] { return n.name() + " restores a snapshot at " + to_string(what.from.index); });
     }
     void operator()(const effects::read_ready& what) const {
       const auto found = n.reads.find(what.id.value);
@@ -188,7 +151,8 @@ void simulation::perform(node& n, const effect& e) {
       if (what.now == role::leader) {
         ++s.out_.elections;
         s.check_.elected(*n.raft, n.id);
-        s.trace([&] { return s.name(n) + " leads term " + to_string(what.term); });
+        s.trace([&] { return n.name() + " leads term " + to_string(what.term); });
+        s.dance_elects(n);
         if (s.swarm_.cut_at_election && !s.healed_)
           s.time_.after(s.random_.between(0, 5 * s.swarm_.delay_max), [&s = s, slot = n.slot] {
             if (!s.healed_) s.isolate(slot, slot);
@@ -201,12 +165,12 @@ void simulation::perform(node& n, const effect& e) {
     void operator()(const effects::members_changed& what) const {
       n.members = what.members;
       s.trace([&] {
-        std::string text = s.name(n) + " knows voters";
+        std::string text = n.name() + " knows voters";
         for (const auto& id : what.members.voters) text += " m" + std::to_string(id.value.octets[0]);
         return text + ", " + std::to_string(what.members.learners.size()) + " learners";
       });
     }
-    void operator()(const effects::alarm& what) const { s.check_.fail(s.name(n) + ": " + what.what); }
+    void operator()(const effects::alarm& what) const { s.check_.fail(n.name() + ": " + what.what); }
   };
   std::visit(visitor{*this, n}, e);
 }
@@ -214,7 +178,7 @@ void simulation::perform(node& n, const effect& e) {
 void simulation::begin_write(node& n) {
   if (n.disk_writing != 0 || n.disk_queue.empty()) return;
   n.disk_writing = n.disk_queue.size();
-  auto takes = random_.between(swarm_.disk_min, healed_ ? std::min(swarm_.disk_max, 5 * millisecond) : swarm_.disk_max);
+  auto takes = random_.between(swarm_.disk_min, healed_ ? std::min(swarm_.disk_max, 2 * millisecond) : swarm_.disk_max);
   if (time_.now() < n.slow_until) takes += random_.between(50 * millisecond, 1500 * millisecond);
   if (bug_.in_owner == owner_bug::acks_before_disk)
     time_.after(0, [this, &n, start = n.start, number = n.disk_queue.back().number] {
@@ -232,8 +196,7 @@ void simulation::begin_write(node& n) {
     });
   time_.after(takes, [this, &n, start = n.start] {
     if (n.start == start)
-      deliver(
-          n,
+      n.deliver(
           [this, &n, start] {
             if (n.start == start) end_write(n);
           },
@@ -243,7 +206,7 @@ void simulation::begin_write(node& n) {
 
 void simulation::end_write(node& n) {
   if (n.sync_fails) {
-    trace([&] { return name(n) + ": its fsync fails"; });
+    trace([&] { return n.name() + ": its fsync fails"; });
     n.raft->disk_failed(local(n));
     carry_out(n);
     if (!n.up) return;
@@ -275,7 +238,7 @@ void simulation::apply(node& n, const effects::apply& what) {
     else
       n.state.skip(e.index);
     if (e.kind == entry_kind::configuration) ++out_.configurations;
-    check_.applied(e, n.raft->term(), n.state, name(n));
+    check_.applied(e, n.raft->term(), n.state, n.name());
     const auto waiting = n.proposals.find(e.index);
     if (waiting == n.proposals.end()) continue;
     const auto [in_term, request] = waiting->second;

@@ -10,8 +10,8 @@ namespace troupe::simulation {
 struct named_bug {
   std::string name;
   int number = 0;             ///< of the protocol's own enums
-  std::uint64_t budget = 60;  ///< seeds from `first` within which it must be found; 0: too rare for a gate
-  std::uint64_t first = 1;    ///< rare ones are looked for near a seed that is known to meet them
+  std::uint64_t budget = 60;  ///< the first seeds, within which it must be found
+  int kind = -1;              ///< of the protocol's swarm::kind: it is looked for in runs of this kind; -1: in any
 };
 
 /// What the program can simulate.

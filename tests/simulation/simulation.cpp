@@ -3,15 +3,15 @@
 namespace troupe::simulation {
 
 namespace {
-constexpr std::size_t events_kept = 200'000;
 constexpr sim_time repair_every = 50 * millisecond;
 constexpr sim_time heal_time = 4 * second;    ///< then no new operations
-constexpr sim_time settle_time = 3 * second;  ///< then everything has ended and agrees
+constexpr sim_time settle_time = 3 * second;  ///< then everything has ended and agrees, at the latest
+constexpr sim_time look_every = 200 * millisecond;
 }  // namespace
 
-simulation::simulation(std::uint64_t seed, planted bug, bool trace)
-    : random_(seed * 2654435761u + 1), tracing_(trace), bug_(bug) {
-  swarm_ = swarm::of(random_);
+simulation::simulation(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind)
+    : random_(seed * 2654435761u + 1), bug_(bug), events_(trace) {
+  swarm_ = swarm::of(random_, kind);
   cluster_.value.octets[0] = 1;
   nodes_.resize(swarm_.nodes);
   cut_.assign(swarm_.nodes, std::vector<bool>(swarm_.nodes, false));
@@ -41,45 +41,44 @@ outcome simulation::run() {
   });
   time_.at(swarm_.fault_time + heal_time, [this] { stopping_ = true; });
   const auto end = swarm_.fault_time + heal_time + settle_time;
-  while (!check_.failure() && time_.step(end)) {
+  for (auto t = swarm_.fault_time + heal_time; t < end; t += look_every)
+    time_.at(t, [this] { settled_ = settled_ || !unsettled(); });
+  while (!check_.failure() && !settled_ && time_.step(end)) {
   }
-  if (!check_.failure()) check_settled();
+  if (!check_.failure())
+    if (const auto why = unsettled()) check_.fail(*why);
   out_.failure = check_.failure();
   out_.events = time_.events();
   out_.operations = check_.operations();
   out_.entries = check_.committed().value;
   out_.simulated = time_.now();
   out_.configuration = swarm_.describe();
-  out_.last_events.assign(events_.begin(), events_.end());
+  out_.last_events = events_.last();
   return out_;
 }
 
-void simulation::check_settled() {
+/// What is still to come, as a sentence. Nothing: every operation has ended, and every member agrees.
+std::optional<std::string> simulation::unsettled() const {
   const node* leader = nullptr;
   for (const auto& n : nodes_) {
-    if (!n.up) return check_.fail(name(n) + " is not up at the end");
+    if (!n.up) return n.name() + " is not up at the end";
     if (n.raft->role() == consensus::role::leader && (leader == nullptr || n.raft->term() > leader->raft->term()))
       leader = &n;
   }
-  if (leader == nullptr) return check_.fail("a hang: no leader after everything was healed");
+  if (leader == nullptr) return "a hang: no leader after everything was healed";
   for (const auto& c : clients_)
-    if (c.operation != 0)
-      return check_.fail("a hang: an operation of client " + std::to_string(c.number) + " never ended");
+    if (c.operation != 0) return "a hang: an operation of client " + std::to_string(c.number) + " never ended";
   const auto& members = leader->raft->members();
   if (members.voters.size() != consensus::voters_wanted(nodes_.size()))
-    return check_.fail("a hang: " + std::to_string(members.voters.size()) + " voters at the end");
+    return "a hang: " + std::to_string(members.voters.size()) + " voters at the end";
   for (const auto& n : nodes_) {
-    if (!members.contains(n.id)) return check_.fail("a hang: " + name(n) + " never became a member");
+    if (!members.contains(n.id)) return "a hang: " + n.name() + " never became a member";
     if (n.state.applied() != leader->state.applied() || n.state.applied() != check_.committed())
-      return check_.fail("a hang: " + name(n) + " has applied " + to_string(n.state.applied()) + " of " +
-                         to_string(check_.committed()));
-    if (n.state.save() != leader->state.save()) return check_.fail(name(n) + "'s state differs at the end");
+      return "a hang: " + n.name() + " has applied " + to_string(n.state.applied()) + " of " +
+             to_string(check_.committed());
+    if (n.state.save() != leader->state.save()) return n.name() + "'s state differs at the end";
   }
-}
-
-void simulation::note(const std::string& what) {
-  events_.push_back(std::to_string(time_.now() / microsecond) + " µs  " + what);
-  if (events_.size() > events_kept) events_.pop_front();
+  return std::nullopt;
 }
 
 }  // namespace troupe::simulation

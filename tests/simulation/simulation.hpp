@@ -5,6 +5,7 @@
 #include <tests/simulation/disk.hpp>
 #include <tests/simulation/machine.hpp>
 #include <tests/simulation/outcome.hpp>
+#include <tests/simulation/process.hpp>
 #include <tests/simulation/random.hpp>
 #include <tests/simulation/scheduler.hpp>
 #include <tests/simulation/swarm.hpp>
@@ -21,18 +22,11 @@ struct planted {
 /// has a say.
 class simulation {
  public:
-  simulation(std::uint64_t seed, planted bug, bool trace);
+  simulation(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind = std::nullopt);
   outcome run();
 
  private:
-  struct node {
-    std::size_t slot = 0;
-    unsigned generation = 0;  ///< of the disk: a wiped one is a new member
-    member_id id;
-    bool up = false, paused = false, removed = false;
-    std::uint64_t start = 0;  ///< counts starts; what belongs to an earlier one is void
-    sim_time clock_offset = 0;
-    std::int64_t clock_ppm = 0;
+  struct node : process {
     std::unique_ptr<consensus::raft> raft;
     machine state;
     std::unique_ptr<disk> storage;
@@ -41,7 +35,6 @@ class simulation {
     bool sync_fails = false;
     sim_time slow_until = 0;
     std::uint64_t timer = 0;
-    std::deque<std::function<void()>> deferred;  ///< came while paused
     consensus::configuration members;
     log_index snapshot_at;
     std::map<log_index, std::pair<term, std::uint64_t>> proposals;  ///< waiting: term, request
@@ -57,6 +50,14 @@ class simulation {
     std::uint64_t attempt = 0;
     std::size_t target = 0;
   };
+  /// Under way, see choreography.cpp: slots of the leader that is cut off, the learner with it, the next leader and the
+  /// voter with that.
+  struct dance {
+    std::size_t first = 0, learner = 0, with = 0;
+    std::optional<std::size_t> second;
+    bool rolled_back = false;
+    sim_time until = 0;
+  };
 
   // node.cpp
   void start(node& n);
@@ -64,15 +65,12 @@ class simulation {
   void wipe(node& n);
   void pause(node& n, sim_time how_long);
   void resume(node& n);
-  void deliver(node& n, std::function<void()> what, bool droppable);
   void carry_out(node& n);
   void perform(node& n, const consensus::effect& e);
   void begin_write(node& n);
   void end_write(node& n);
   void apply(node& n, const consensus::effects::apply& what);
-  [[nodiscard]] consensus::time_point local(const node& n) const;
-  [[nodiscard]] sim_time global(const node& n, consensus::time_point t) const;
-  [[nodiscard]] std::string name(const node& n) const;
+  [[nodiscard]] consensus::time_point local(const node& n) const { return n.local(time_.now()); }
 
   // network.cpp
   void transmit(node& from, const consensus::message& m);
@@ -113,15 +111,21 @@ class simulation {
   [[nodiscard]] node* some_leader();
   [[nodiscard]] node& any();
 
-  void check_settled();
-  void note(const std::string& what);
+  // choreography.cpp
+  void begin_dance();
+  void dance_elects(node& n);
+  void dance_changes();
+  void look_at_dance();
+  void cut_apart(const std::vector<std::size_t>& side);
+  void mend_network();
+
+  [[nodiscard]] std::optional<std::string> unsettled() const;
   template <class F>
   void trace(F&& text) {
-    if (tracing_) note(text());
+    events_.note(time_.now(), text);
   }
 
   random_source random_;
-  bool tracing_;
   planted bug_;
   swarm swarm_;
   scheduler time_;
@@ -132,11 +136,12 @@ class simulation {
   std::vector<client> clients_;
   std::vector<std::vector<bool>> cut_;  ///< [from][to]
   std::uint64_t cut_number_ = 0;
+  std::optional<dance> dance_;
   std::uint64_t next_operation_ = 0;
   std::map<std::uint64_t, std::size_t> owners_;  ///< operation: client
-  bool healed_ = false, stopping_ = false;
+  bool healed_ = false, stopping_ = false, settled_ = false;
   outcome out_;
-  std::deque<std::string> events_;
+  event_log events_;
 };
 
 }  // namespace troupe::simulation

@@ -9,12 +9,12 @@ sim_time now_and_then(random_source& random, sim_time low, sim_time high) {
 }
 }  // namespace
 
-swarm swarm::of(random_source& random) {
+swarm swarm::of(random_source& random, std::optional<kind> of_kind) {
   swarm s;
   constexpr std::size_t voters[] = {1, 3, 3, 3, 3, 5, 5, 2, 4};
   s.voters = voters[random.below(9)];
   s.nodes = s.voters + random.below(s.voters >= 4 ? 2 : 3);
-  s.fault_time = random.between(5, 14) * second;
+  s.fault_time = random.between(4, 10) * second;
 
   s.delay_max = random.coin() ? random.between(1, 3) * millisecond : random.between(5, 40) * millisecond;
   if (random.coin()) {
@@ -68,10 +68,105 @@ swarm swarm::of(random_source& random) {
   if (random.coin()) r.snapshot_chunk_bytes = 2000 + random.below(6000);
   r.entries_kept_behind_snapshot = random.below(random.coin() ? 4 : 60);
   r.learner_lag_max = 4 + random.below(60);
-  const auto kind = random.below(10);
-  if (kind < 3) s.make_elections_collide(random);
-  if (kind == 3 || kind == 4) s.make_a_storm_of_changes(random);
+  constexpr kind kinds[] = {kind::mixture,           kind::mixture,
+                            kind::mixture,           kind::mixture,
+                            kind::mixture,           kind::elections_collide,
+                            kind::elections_collide, kind::changes_of_voters,
+                            kind::long_cuts,         kind::dances,
+                            kind::late_snapshots,    kind::votes_on_slow_disks};
+  const auto chosen = kinds[random.below(std::size(kinds))];
+  switch (of_kind.value_or(chosen)) {
+    case kind::mixture:
+      break;
+    case kind::elections_collide:
+      s.make_elections_collide(random);
+      break;
+    case kind::changes_of_voters:
+      s.make_a_storm_of_changes(random);
+      break;
+    case kind::long_cuts:
+      s.make_long_cuts(random);
+      break;
+    case kind::dances:
+      s.make_dances(random);
+      break;
+    case kind::late_snapshots:
+      s.make_snapshots_late(random);
+      break;
+    case kind::votes_on_slow_disks:
+      s.make_votes_slow(random);
+      break;
+  }
   return s;
+}
+
+/// Followers that were away for a while get the state as a whole, in one message that may come twice, the second time
+/// when much has been committed since.
+void swarm::make_snapshots_late(random_source& random) {
+  if (voters < 3) voters = 3;
+  nodes = std::max(nodes, voters);
+  snapshot_every = 4 + random.below(12);
+  raft.entries_kept_behind_snapshot = random.below(3);
+  raft.snapshot_chunk_bytes = 60'000;
+  duplicate_per_mille = 200 + random.below(300);
+  tail_per_mille = 50 + random.below(150);
+  tail_delay_max = random.between(100, 1200) * millisecond;
+  pauses = random.between(150, 500) * millisecond;
+  partitions = random.between(300, 900) * millisecond;
+  fault_duration_max = random.between(100, 400) * millisecond;
+  restart_max = random.between(5, 100) * millisecond;
+  think_max = random.between(10, 40) * millisecond;
+  fault_time = random.between(3, 6) * second;
+}
+
+void swarm::make_votes_slow(random_source& random) {
+  make_elections_collide(random);
+  cut_at_election = false;
+  voters = nodes = 3;
+  disk_max = random.between(15, 60) * millisecond;
+  delay_max = random.between(10, 40) * millisecond;
+  crash_after_vote_per_mille = 150 + random.below(300);
+  restart_max = random.between(1, 10) * millisecond;
+  leader_cuts = random.between(100, 250) * millisecond;
+  membership = wipes = slow_disks = pauses = transfers = 0;
+}
+
+/// Leases that matter: a leader is cut off again and again, its clients stay with it, and the others elect quickly, for
+/// they are many and their network is quick.
+void swarm::make_long_cuts(random_source& random) {
+  voters = nodes = 5;
+  raft.reads = consensus::read_mode::lease;
+  raft.clock_drift_ppm_max = 20'000;
+  skew_ppm = static_cast<std::int64_t>(random.below(9'900));
+  raft.election_timeout = std::chrono::milliseconds(random.between(200, 400));
+  raft.heartbeat_interval = raft.election_timeout / 8;
+  delay_max = random.between(300, 1500) * microsecond;
+  disk_max = random.between(300, 1500) * microsecond;
+  tail_per_mille = loss_per_mille = 0;
+  partitions = one_way_cuts = power_losses = slow_disks = failing_syncs = wipes = transfers = membership = 0;
+  crashes = pauses = 0;
+  leader_cuts = random.between(800, 1600) * millisecond;
+  fault_duration_max = random.between(1200, 2400) * millisecond;
+  clients = 6;
+  think_max = random.between(2, 8) * millisecond;
+  fault_time = random.between(4, 8) * second;
+}
+
+void swarm::make_dances(random_source& random) {
+  voters = 4;
+  nodes = 5;
+  raft.election_timeout = std::chrono::milliseconds(random.between(60, 150));
+  raft.heartbeat_interval = raft.election_timeout / 4;
+  raft.reads = consensus::read_mode::read_index;
+  raft.learner_lag_max = 1000;
+  delay_max = random.between(300, 3000) * microsecond;
+  disk_max = random.between(300, 3000) * microsecond;
+  tail_per_mille = loss_per_mille = 0;
+  partitions = one_way_cuts = leader_cuts = power_losses = slow_disks = failing_syncs = wipes = transfers = 0;
+  crashes = pauses = membership = 0;
+  dances = random.between(200, 500) * millisecond;
+  snapshot_every = 0;
+  fault_time = random.between(5, 9) * second;
 }
 
 /// Impatient followers, slow messages: several candidates a term, votes that cross, voters that crash between two of
@@ -92,6 +187,8 @@ void swarm::make_elections_collide(random_source& random) {
     crash_after_vote_per_mille = 0;
     if (random.coin()) voters = 5;
     raft.batch_entries_max = 1;
+    think_max = std::max(think_max, 20 * millisecond);  // or a learner would not catch up one entry at a time
+    membership = wipes = 0;
     raft.appends_in_flight_max = 1 + random.below(2);
     fault_duration_max = random.between(100, 300) * millisecond;
   }

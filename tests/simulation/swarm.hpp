@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <tests/simulation/random.hpp>
 #include <tests/simulation/scheduler.hpp>
@@ -32,7 +33,7 @@ struct swarm {
 
   // faults: mean time between them, 0 for never
   sim_time partitions = 0, one_way_cuts = 0, leader_cuts = 0, crashes = 0, power_losses = 0, pauses = 0, slow_disks = 0,
-           failing_syncs = 0, wipes = 0, transfers = 0, membership = 0;
+           failing_syncs = 0, wipes = 0, transfers = 0, membership = 0, dances = 0;
   sim_time restart_max = 1 * second, fault_duration_max = 2 * second;
   /// A member whose vote or term has just become durable crashes and is back within milliseconds: what did it forget?
   std::uint64_t crash_after_vote_per_mille = 0;
@@ -50,12 +51,28 @@ struct swarm {
   consensus::options raft;           ///< without ids
   owner_bug planted = owner_bug::none;
 
-  static swarm of(random_source& random);
+  /// Half of the runs are only a mixture; in the others something is done on purpose that chance alone meets too
+  /// seldom.
+  enum class kind : std::uint8_t {
+    mixture,
+    elections_collide,
+    changes_of_voters,    ///< a storm of them
+    long_cuts,            ///< a leader that is cut off and goes on answering reads within its lease
+    dances,               ///< choreography.cpp
+    late_snapshots,       ///< whole ones, again and again, and twice
+    votes_on_slow_disks,  ///< voters that crash while a vote is being written, and candidates that share a term
+  };
+  /// `of_kind`: instead of the one that the seed would choose; a planted bug is looked for in runs of its kind.
+  static swarm of(random_source& random, std::optional<kind> of_kind = std::nullopt);
   [[nodiscard]] std::string describe() const;
 
  private:
   void make_elections_collide(random_source& random);
   void make_a_storm_of_changes(random_source& random);
+  void make_long_cuts(random_source& random);
+  void make_dances(random_source& random);
+  void make_snapshots_late(random_source& random);
+  void make_votes_slow(random_source& random);
 };
 
 }  // namespace troupe::simulation

@@ -35,7 +35,7 @@ result<void> check_frame(bytes_view data, bytes_view magic, std::size_t size, st
   if (version < metadata_log_version)
     return refuse(errc::unsupported, what,
                   "version " + std::to_string(version) +
-                      ", of a troupe before 0.1 whose metadata lay on one node; export the data with that one");
+                      ", of a troupe before 0.1; export the data with that one");
   if (version > metadata_log_version)
     return refuse(errc::unsupported, what, "version " + std::to_string(version) + "; use a newer troupe");
   return ok();

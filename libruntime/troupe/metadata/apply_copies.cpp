@@ -26,6 +26,7 @@ result<response> state::on(const add_holder& c, std::int64_t) {
   if (s.holders.size() >= copies_max)
     return error{errc::resource_exhausted, name + " has " + std::to_string(copies_max) + " copies already"};
   s.holders.push_back(c.holder.member);
+  s.remade.push_back({c.holder.member, applied_});
   return response{.dataset = c.dataset};
 }
 
@@ -57,7 +58,7 @@ result<response> state::on(const remove_holder& c, std::int64_t) {
     return error{errc::failed_precondition, "the copy of " + name + " on member " + to_string(c.holder) +
                                                 " is needed: " + std::to_string(others) + " others are there, and " +
                                                 std::to_string(needed) + " are wanted"};
-  s.holders.erase(at);
+  s.drop_holder(c.holder);
   return response{.dataset = c.dataset};
 }
 
@@ -93,14 +94,14 @@ result<response> state::on(const remove_member& c, std::int64_t) {
                                                 " segment(s), which would be lost: start it, or accept the loss"};
   for (auto& [id, d] : datasets_) {
     for (auto& p : d.partitions) {
-      for (auto& s : p.segments) std::erase(s.holders, c.id);
+      for (auto& s : p.segments) s.drop_holder(c.id);
       if (p.log.leader && p.log.leader->member == c.id) p.log.leader.reset();
     }
   }
   for (const auto running : running_)
     for (auto& progress : jobs_.at(running).stages)
       for (auto& [task, commit] : progress.committed)
-        if (commit.output) std::erase(commit.output->holders, c.id);  // others hold it, or it would not be committed
+        if (commit.output) commit.output->drop_holder(c.id);  // others hold it, or it would not be committed
   for (auto& m : modules_) std::erase(m.holders, c.id);
   members_.erase(at);
   removed_.insert(c.id);

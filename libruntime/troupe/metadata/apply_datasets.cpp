@@ -120,15 +120,18 @@ result<response> state::on(const report_damage& c, std::int64_t) {
   if (place == segments_.end() || place->second.dataset != c.dataset)
     return error{errc::not_found, "dataset " + to_string(c.dataset) + " has no segment " + to_string(c.segment)};
   auto& d = datasets_.at(c.dataset);
-  auto& holders = d.partitions[place->second.partition].segments[place->second.position].holders;
-  const auto at = std::find(holders.begin(), holders.end(), c.holder);
-  if (at == holders.end())
+  auto& s = d.partitions[place->second.partition].segments[place->second.position];
+  if (std::find(s.holders.begin(), s.holders.end(), c.holder) == s.holders.end())
     return error{errc::not_found,
                  "member " + to_string(c.holder) + " does not count as a holder of segment " + to_string(c.segment)};
-  if (holders.size() == 1)
+  if (s.made(c.holder) != c.made)
+    return error{errc::aborted, "the copy of segment " + to_string(c.segment) + " on member " + to_string(c.holder) +
+                                    " was made anew by entry " + to_string(s.made(c.holder)) +
+                                    " since it was found damaged"};
+  if (s.holders.size() == 1)
     return error{errc::failed_precondition, "the copy of segment " + to_string(c.segment) + " of dataset " + d.name +
                                                 " is the last one and stays listed"};
-  holders.erase(at);
+  s.drop_holder(c.holder);
   return response{.dataset = c.dataset};
 }
 
@@ -161,6 +164,8 @@ result<void> state::check_segment(const segment& s) const {
   }
   if (s.bytes > sum_max || s.file_bytes > sum_max || s.records > sum_max)
     return error{errc::invalid_argument, name + " is larger than any file"};
+  if (!s.remade.empty())
+    return error{errc::invalid_argument, name + " says that copies of it were made anew, which add_holder alone may say"};
   if (s.epoch.value != 0 || s.last_append_unix_ms != 0)
     return error{errc::invalid_argument, name + " says that it was appended to, which seal_and_open alone may say"};
   return ok();

@@ -59,6 +59,10 @@ result<void> state::check_dataset(const dataset& d) const {
       if (s.id.value >= next_segment_ || open_segments_.contains(s.id) || at->second.dataset != d.id ||
           at->second.partition != p || at->second.position != i)
         return wrong("has segment " + to_string(s.id) + " twice, or before its time");
+      for (const auto& r : s.remade)
+        if (r.made.value == 0 || r.made > applied_ || s.made(r.holder) != r.made ||
+            std::find(s.holders.begin(), s.holders.end(), r.holder) == s.holders.end())
+          return wrong("has a copy of segment " + to_string(s.id) + " that nobody made");
     }
     if (const auto& open = here.log.open;
         open && (open->id.value >= next_segment_ || open_segments_.at(open->id) != std::pair(d.id, partition_index{p})))

@@ -58,13 +58,16 @@ struct delete_dataset {
 };
 BOOST_DESCRIBE_STRUCT(delete_dataset, (), (name))
 
-/// A copy was found damaged or gone. Takes the holder off when another one remains; never the last.
+/// A copy was found damaged or gone. Takes the holder off when another one remains; never the last. `made` is the making
+/// of the copy that was looked at (segment::made, as known before the look): a report that comes when the copy has been
+/// made anew is `aborted`, or it would take the good one off.
 struct report_damage {
   dataset_id dataset;
   segment_id segment;
   member_id holder;
+  log_index made{};
 };
-BOOST_DESCRIBE_STRUCT(report_damage, (), (dataset, segment, holder))
+BOOST_DESCRIBE_STRUCT(report_damage, (), (dataset, segment, holder, made))
 
 struct load_module {
   module_info module;

@@ -43,6 +43,15 @@ BOOST_DESCRIBE_STRUCT(member, (),
                       (id, name, address, incarnation, state, state_reason, cores, slots, memory_bytes, pid, version,
                        started_at_unix_ms, draining))
 
+/// A copy that was made after the segment was written, and by which command: so that a report of damage can say whether
+/// it means this copy or the one that lay there before.
+struct remade_copy {
+  member_id holder;
+  log_index made;
+  friend bool operator==(const remade_copy&, const remade_copy&) = default;
+};
+BOOST_DESCRIBE_STRUCT(remade_copy, (), (holder, made))
+
 /// A sealed file with copies on members. All copies have the same bytes after the header.
 struct segment {
   segment_id id;
@@ -53,9 +62,22 @@ struct segment {
   std::vector<member_id> holders;        ///< none: every copy was given up, the records are lost
   troupe::epoch epoch{};                 ///< in which it was opened for appends; 0: written whole by an import or a job
   std::int64_t last_append_unix_ms = 0;  ///< of its last record; 0: not appended to
+  std::vector<remade_copy> remade{};     ///< those of the holders whose copy add_holder listed
+
+  /// The making of a holder's copy: the entry that listed it, 0 for one that was written with the segment.
+  [[nodiscard]] log_index made(member_id holder) const {
+    for (const auto& r : remade)
+      if (r.holder == holder) return r.made;
+    return log_index{0};
+  }
+  void drop_holder(member_id holder) {
+    std::erase(holders, holder);
+    std::erase_if(remade, [&](const remade_copy& r) { return r.holder == holder; });
+  }
   friend bool operator==(const segment&, const segment&) = default;
 };
-BOOST_DESCRIBE_STRUCT(segment, (), (id, bytes, file_bytes, records, digest, holders, epoch, last_append_unix_ms))
+BOOST_DESCRIBE_STRUCT(segment, (),
+                      (id, bytes, file_bytes, records, digest, holders, epoch, last_append_unix_ms, remade))
 
 /// A member as it was started then: a message to, or an answer of, another start of it does not count.
 struct replica_ref {

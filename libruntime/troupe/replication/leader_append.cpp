@@ -164,16 +164,26 @@ void log_leader::pump(moment now, const metadata::state& s) {
   if (phase_ == phase::leading && tail_.bytes >= options_.segment_bytes) freeze(now, s, "");
 }
 
-/// Sends what the follower was not sent; with `again` everything that it has not confirmed.
+/// Sends what the follower was not sent; with `again` everything that it has not confirmed, in as few messages as
+/// possible: of many that overtake each other on the way, a replica that takes only what comes next could use one.
 void log_leader::send_groups(moment now, follower& f, bool again) {
   if (f.failed || !f.opened) return;
   if (again) f.sent = f.written;
-  for (const auto& g : window_) {
-    if (g.at.bytes < f.sent.bytes && g.end().bytes <= f.sent.bytes) continue;
+  for (auto g = window_.begin(); g != window_.end(); ++g) {
+    if (g->at.bytes < f.sent.bytes && g->end().bytes <= f.sent.bytes) continue;
     if (!again && f.sent == f.durable) f.progress_at = now.now;  // from here on there is something to wait for
-    f.sent = g.end();
+    append_request what{g->at, g->size, floor_, record_offset{acked_.records}, g->batches};
+    bytes joined;
+    for (auto next = std::next(g); again && next != window_.end(); g = next++) {
+      if (what.size.bytes + next->size.bytes > batches_bytes_max) break;
+      if (joined.empty()) joined.append(what.batches.view());
+      joined.append(next->batches.view());
+      what.size = {what.size.records + next->size.records, what.size.bytes + next->size.bytes};
+    }
+    if (!joined.empty()) what.batches = shared_bytes(std::move(joined));
+    f.sent = g->end();
     f.sent_at = now.now;
-    send(f.who, segment_, append_request{g.at, g.size, floor_, record_offset{acked_.records}, g.batches});
+    send(f.who, segment_, std::move(what));
   }
 }
 
@@ -221,8 +231,7 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
       break;
     case refusal::gap:
       // Something before was lost on the way, or overtaken: again from where it is, if it was not just sent.
-      if (now.now >= f->sent_at + options_.resend_interval / 4 && !planted(planted_bug::lost_append_not_resent))
-        send_groups(now, *f, true);
+      if (now.now >= f->sent_at + options_.resend_interval / 4) send_groups(now, *f, true);
       break;
     case refusal::fenced:
       return end(name() + " was fenced by another leader");
@@ -312,8 +321,7 @@ void log_leader::check_timers(moment now, const metadata::state& s) {
         const auto& has = sync_ == sync_policy::batch ? f.durable : f.written;
         if (has.bytes >= f.sent.bytes) continue;
         if (now.now - f.progress_at > options_.replica_silence_max) return fail_follower(now, s, f, "it is silent");
-        if (now.now >= std::max(f.sent_at, f.progress_at) + options_.resend_interval &&
-            f.written.bytes < f.sent.bytes && !planted(planted_bug::lost_append_not_resent))
+        if (now.now >= std::max(f.sent_at, f.progress_at) + options_.resend_interval && f.written.bytes < f.sent.bytes)
           send_groups(now, f, true);
       }
       if (now.now >= widened_at_ + options_.widen_interval) {

@@ -26,7 +26,6 @@ enum class planted_bug : std::uint8_t {
   marks_not_pushed,          ///< an idle leader does not say that the last record may be read
   queue_not_limited,         ///< appends are taken in without end
   append_time_goes_back,     ///< the clock's time is written, whatever came before
-  lost_append_not_resent,    ///< a hang: what a connection lost is not sent again
   seal_not_verified,         ///< rot in the only copy that is left is sealed in
   same_epoch_reopened,       ///< the next segment is opened at the epoch of the take-over
 };
@@ -34,6 +33,6 @@ BOOST_DESCRIBE_ENUM(planted_bug, none, ack_before_fsync, fence_not_kept, fence_i
                     seal_by_unsure_alone, seal_shortest, duplicate_after_retry, table_not_carried,
                     acknowledge_first_copy, restart_keeps_open, offsets_not_checked, late_fence_answer_counts,
                     freeze_goes_on, damaged_is_sure, digest_not_compared, marks_not_pushed, queue_not_limited,
-                    append_time_goes_back, lost_append_not_resent, seal_not_verified, same_epoch_reopened)
+                    append_time_goes_back, seal_not_verified, same_epoch_reopened)
 
 }  // namespace troupe::replication

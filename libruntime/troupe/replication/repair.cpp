@@ -116,7 +116,7 @@ std::optional<std::pair<scrub_planner::due, time_point>> scrub_planner::next(tim
         now - duration(static_cast<std::int64_t>(g.id.value * 0x9e3779b97f4a7c15 % 1000) * (period_.count() / 1000)));
     kept.insert(*at);
     const auto when = at->second + period_;
-    if (!best || when < best->second) best = {due{d.id, g.id, g.digest, g.file_bytes}, when};
+    if (!best || when < best->second) best = {due{d.id, g.id, g.digest, g.file_bytes, g.made(self)}, when};
   });
   checked_ = std::move(kept);
   return best;

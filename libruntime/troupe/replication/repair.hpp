@@ -73,6 +73,7 @@ class scrub_planner {
     segment_id segment;
     digest128 digest;
     std::uint64_t file_bytes = 0;
+    log_index made;  ///< metadata::segment::made: names the copy in a report of damage
   };
   /// The next copy of `self` to check and when; nothing when it holds none.
   [[nodiscard]] std::optional<std::pair<due, time_point>> next(time_point now, const metadata::state& s,

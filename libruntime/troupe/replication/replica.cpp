@@ -219,8 +219,8 @@ void replica::write_failed(moment now, segment_id segment, const error& why) {
   auto& c = at->second;
   // What stands behind the durable part is not known any more; a fence will look.
   c.written = c.sync == sync_policy::seal ? c.confirmed : c.durable;
-  c.writing.clear();
-  c.sync_order = {};  // the sync that follows the failed write covers it no more than it covers a hole
+  for (const auto& [number, upto] : std::exchange(c.writing, {})) orders_.erase(number);  // nothing more is said of them
+  orders_.erase(std::exchange(c.sync_order, {}));  // the sync that follows the failed write covers it no more than it covers a hole
   close(c, refusal::disk_full);
   effects_.push_back(report{"segment " + to_string(segment) + " takes no more appends here: " + why.message()});
   tell_progress(now, c, refusal::disk_full);
@@ -331,6 +331,10 @@ void replica::tick(moment now) {
 }
 
 std::vector<replica_effect> replica::take_effects() { return std::exchange(effects_, {}); }
+
+bool replica::busy_with(segment_id segment) const {
+  return std::any_of(orders_.begin(), orders_.end(), [&](const auto& order) { return order.second == segment; });
+}
 
 replica::queue_sizes replica::queues() const {
   queue_sizes q{copies_.size(), 0, readers_waiting_, orders_.size()};

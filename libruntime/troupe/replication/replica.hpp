@@ -48,6 +48,9 @@ class replica {
     std::size_t segments = 0, unsynced_bytes = 0, readers_waiting = 0, orders = 0;
   };
   [[nodiscard]] queue_sizes queues() const;
+  /// The disk has orders for it that are not answered. Its file must not be replaced meanwhile: a seal that was ordered
+  /// before metadata settled the segment would cut a copy that was made since.
+  [[nodiscard]] bool busy_with(segment_id segment) const;
   [[nodiscard]] std::uint64_t ignored_messages() const noexcept { return ignored_; }
 
  private:

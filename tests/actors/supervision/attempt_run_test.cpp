@@ -49,7 +49,7 @@ class one_writer final : public node_ports {
     ++opened;
     return writer;
   }
-  void report_damage(dataset_id, segment_id, member_id, const std::string&) override {}
+  void report_damage(dataset_id, segment_id, member_id, log_index, const std::string&) override {}
   [[nodiscard]] std::uint64_t prefetch_bytes_max() const override { return 0; }
   void discard(const std::vector<dataflow::block_ref>& blocks) override { discarded += blocks.size(); }
   void release_job(job_id) override {}

@@ -122,7 +122,7 @@ class fake_node final : public node_ports {
     };
     return std::make_shared<writer>(std::move(spec));
   }
-  void report_damage(dataset_id, segment_id, member_id, const std::string&) override { ++damages; }
+  void report_damage(dataset_id, segment_id, member_id, log_index, const std::string&) override { ++damages; }
   [[nodiscard]] std::uint64_t prefetch_bytes_max() const override { return 1 << 20; }
   void discard(const std::vector<dataflow::block_ref>& blocks) override {
     discarded += static_cast<int>(blocks.size());

@@ -35,7 +35,7 @@ class slow_fetches final : public node_ports {
                            reply<fetched_blocks>) override {}
   [[nodiscard]] std::optional<std::string> local_segment(segment_id) const override { return std::nullopt; }
   std::shared_ptr<data::replicated_writer> open_output(data::output_spec) override { return nullptr; }
-  void report_damage(dataset_id, segment_id, member_id, const std::string&) override {}
+  void report_damage(dataset_id, segment_id, member_id, log_index, const std::string&) override {}
   [[nodiscard]] std::uint64_t prefetch_bytes_max() const override { return bytes_max; }
   void discard(const std::vector<dataflow::block_ref>& blocks) override {
     for (const auto& b : blocks) discarded.insert(b.id.value);

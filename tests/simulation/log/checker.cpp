@@ -76,16 +76,19 @@ void checker::applied(const metadata::command& what, const result<metadata::resp
         if (c->seal->records < floor.value && after.find_member(member) != nullptr && !failure_)
           failure_ = "segment " + to_string(c->seal->id) + " was sealed at " + std::to_string(c->seal->records) +
                      " records, and a copy had told of " + to_string(floor) + " on all disks";
-      if (mark != visible_.end() && c->seal->records < mark->second.value) {
-        if (forgiven_.contains(c->seal->id)) {
-          const auto& p = d->partitions[c->partition.value];
-          std::uint64_t base = p.log.trimmed_records;
-          for (const auto& g : p.segments) base += g.records;  // the sealed one is the last of them, or was empty
-          lost_[where].emplace_back(base, base + mark->second.value - c->seal->records);
-        } else {
-          fail("segment " + to_string(c->seal->id) + " was sealed at " + std::to_string(c->seal->records) +
-               " records, and readers had been told of " + to_string(mark->second));
-        }
+      const auto told = mark != visible_.end() ? mark->second.value : 0;
+      if (forgiven_.contains(c->seal->id)) {
+        // Acknowledged under policy `seal`, perhaps before any reader was told.
+        std::uint64_t base = d->partitions[c->partition.value].log.trimmed_records;
+        for (const auto& g : d->partitions[c->partition.value].segments) base += g.records;
+        if (c->seal->records != 0) base -= c->seal->records;  // the sealed one is the last of them, or was empty
+        auto end = base + told;
+        for (const auto& [who, said] : acknowledged_)
+          if (said.where == where) end = std::max(end, said.first + said.count);
+        if (end > base + c->seal->records) lost_[where].emplace_back(base + c->seal->records, end);
+      } else if (c->seal->records < told) {
+        fail("segment " + to_string(c->seal->id) + " was sealed at " + std::to_string(c->seal->records) +
+             " records, and readers had been told of " + to_string(mark->second));
       }
     }
     auto& last = epochs_[where];

@@ -14,7 +14,9 @@ constexpr sim_time read_interval = 40 * millisecond;
 
 void world::think(producer& p) {
   if (stopping_) return;
-  time_.after(random_.between(0, swarm_.think_max), [this, &p] { begin(p); });
+  // Once all is healed, only so much that a hang shows.
+  const auto think_max = healed_ ? std::max(swarm_.think_max, 60 * millisecond) : swarm_.think_max;
+  time_.after(random_.between(0, think_max), [this, &p] { begin(p); });
 }
 
 void world::begin(producer& p) {
@@ -36,9 +38,11 @@ void world::attempt(producer& p) {
     time_.after(delay(), [this, &to, who = p.number, operation = p.operation, id = p.id, sequence = p.sequence,
                           count = p.count, payload = p.payload, where = p.where, start = to.start] {
       if (to.start != start || !to.up) return;
-      deliver(to, [this, &to, who, operation, id, sequence, count, payload, where, start] {
-        if (to.start == start && to.up) ask(to, who, operation, id, sequence, count, payload, where);
-      });
+      to.deliver(
+          [this, &to, who, operation, id, sequence, count, payload, where, start] {
+            if (to.start == start && to.up) ask(to, who, operation, id, sequence, count, payload, where);
+          },
+          true);
     });
   time_.after(random_.between(patience_min, patience_max), [this, &p, number, operation = p.operation] {
     if (p.operation != operation || p.attempt != number) return;

@@ -84,7 +84,7 @@ void world::one_way_cut() {
   const bool all = random_.coin();
   for (std::size_t other = 0; other < members_.size(); ++other)
     if (other != from && (all || other == to)) cut_[from][other] = true;
-  trace([&] { return name(members_[from]) + " is cut off one way"; });
+  trace([&] { return members_[from].name() + " is cut off one way"; });
   heal_cut(++cut_number_);
 }
 
@@ -98,7 +98,7 @@ void world::cut_leader() {
   for (std::size_t i = 0; i < members_.size(); ++i)
     for (std::size_t j = 0; j < members_.size(); ++j)
       cut_[i][j] = (i == slot || i == companion) != (j == slot || j == companion);
-  trace([&] { return name(members_[slot]) + ", a leader, is cut off"; });
+  trace([&] { return members_[slot].name() + ", a leader, is cut off"; });
   heal_cut(++cut_number_);
 }
 
@@ -121,7 +121,7 @@ void world::pause_one() {
 void world::slow_one() {
   auto& m = any();
   m.slow_until = time_.now() + random_.between(50 * millisecond, swarm_.fault_duration_max + 50 * millisecond);
-  trace([&] { return name(m) + "'s disk is slow"; });
+  trace([&] { return m.name() + "'s disk is slow"; });
 }
 
 void world::fail_sync() {
@@ -132,7 +132,7 @@ void world::fail_sync() {
 void world::fill_disk() {
   auto& m = any();
   m.full_until = time_.now() + random_.between(50 * millisecond, swarm_.fault_duration_max + 50 * millisecond);
-  trace([&] { return name(m) + "'s disk is full"; });
+  trace([&] { return m.name() + "'s disk is full"; });
 }
 
 bool world::is_intact(segment_id id, member_id holder, const metadata::state&) const {
@@ -191,7 +191,7 @@ void world::flip_tail() {
       f->flip(f->synced - 1 - random_.below(swarm_.beyond_budget ? 300 : 50),
               static_cast<char>(1U << random_.below(8)));
       ++out_.flips;
-      trace([&] { return "the end of segment " + to_string(p.log.open->id) + " goes bad on " + name(*m); });
+      trace([&] { return "the end of segment " + to_string(p.log.open->id) + " goes bad on " + m->name(); });
       if (random_.coin()) crash_for_a_while(*m, true);
       return;
     }
@@ -210,7 +210,7 @@ void world::flip_bit() {
     place = format::segment_header_bytes + random_.below(f->synced - format::segment_header_bytes);
   f->flip(place, static_cast<char>(1U << random_.below(8)));
   ++out_.flips;
-  trace([&] { return "a bit flips in segment " + to_string(at->first) + " of " + name(m); });
+  trace([&] { return "a bit flips in segment " + to_string(at->first) + " of " + m.name(); });
 }
 
 bool world::voters_survive_without(const member& m) const {
@@ -254,7 +254,7 @@ void world::wipe_one() {
 void world::jump_clock() {
   auto& m = any();
   m.wall_off_ms += random_.between(-3000, 3000);
-  trace([&] { return name(m) + "'s wall clock jumps"; });
+  trace([&] { return m.name() + "'s wall clock jumps"; });
 }
 
 /// Somebody believes the leader to be gone, and is wrong: fencing alone has to make this safe.
@@ -271,7 +271,7 @@ void world::force_take_over() {
   auto& l = m.leaders[where];
   l.number = ++next_leader_;
   l.leader = std::make_unique<replication::log_leader>(options);
-  trace([&] { return name(m) + " takes partition " + to_string(where.partition) + " over"; });
+  trace([&] { return m.name() + " takes partition " + to_string(where.partition) + " over"; });
   l.leader->start(moment_of(m), *m.state, true);
   carry_out_leader(m, where);
 }
@@ -296,7 +296,6 @@ void world::heal_all() {
   for (auto& m : members_) {
     m.slow_until = m.full_until = 0;
     m.sync_fails = false;
-    m.disk_free = std::min(m.disk_free, time_.now() + 200 * millisecond);
     if (m.paused) resume(m);
     if (!m.up) start(m);
   }

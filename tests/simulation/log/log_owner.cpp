@@ -16,7 +16,7 @@ void world::start_leader(member& m, const key& where) {
   auto& l = m.leaders[where];
   l.number = ++next_leader_;
   l.leader = std::make_unique<log_leader>(options);
-  trace([&] { return name(m) + " wants to lead partition " + to_string(where.partition); });
+  trace([&] { return m.name() + " wants to lead partition " + to_string(where.partition); });
   l.leader->start(moment_of(m), *m.state, false);
   carry_out_leader(m, where);
 }
@@ -28,16 +28,35 @@ void world::run_leaders(member& m) {
 }
 
 void world::order_disk(member& m, std::function<void()> what, bool is_sync) {
+  m.disk_queue.push_back({std::move(what), is_sync});
+  work_disk(m);
+}
+
+/// How long one order takes that begins now.
+sim_time world::disk_time(const member& m) {
   auto takes = random_.between(swarm_.disk_min, healed_ ? std::min(swarm_.disk_max, 2 * millisecond) : swarm_.disk_max);
   if (time_.now() < m.slow_until) takes += random_.between(20 * millisecond, 600 * millisecond);
-  m.disk_free = std::max(m.disk_free, time_.now()) + takes;
-  later(m, m.disk_free - time_.now(), [this, &m, is_sync, what = std::move(what)] {
-    if (is_sync && m.sync_fails) {
-      trace([&] { return name(m) + ": its fsync fails"; });
+  return takes;
+}
+
+/// The oldest order, then the next: never two at once, never out of order. What an order takes is known when it begins,
+/// so a disk that was slow gets through its queue quickly once it is not.
+void world::work_disk(member& m) {
+  if (m.disk_busy || m.disk_queue.empty()) return;
+  m.disk_busy = true;
+  later(m, disk_time(m), [this, &m] {
+    auto order = std::move(m.disk_queue.front());
+    m.disk_queue.pop_front();
+    m.disk_busy = false;
+    if (order.is_sync && m.sync_fails) {
+      trace([&] { return m.name() + ": its fsync fails"; });
       return crash_for_a_while(m, true);
     }
-    what();
-    if (m.up) carry_out_replica(m);
+    const auto start = m.start;
+    order.what();
+    if (m.start != start || !m.up) return;
+    work_disk(m);
+    carry_out_replica(m);
   });
 }
 
@@ -59,24 +78,26 @@ void world::perform_replica(member& m, replica_effect& e) {
     member& m;
     void operator()(effects::send& what) const {
       if (const auto* r = std::get_if<append_response>(&what.what.body); r != nullptr && r->durable.bytes != 0)
-        w.check_.says_durable(*m.files, what.what.segment, r->durable, w.name(m));
+        w.check_.says_durable(*m.files, what.what.segment, r->durable, m.name());
       if (const auto* r = std::get_if<fence_response>(&what.what.body))
-        w.check_.answers_fence(*m.files, what.what.segment, m.id, *r, w.name(m));
+        w.check_.answers_fence(*m.files, what.what.segment, m.id, *r, m.name());
       w.send_log(m, what.what);
     }
     void operator()(const effects::set_timer& what) const {
-      const auto at = w.global(m, what.at);
+      const auto at = m.global(what.at);
       w.time_.at(at, [&w = w, &m = m, start = m.start] {
         if (m.start != start || !m.up) return;
-        w.deliver(m, [&w, &m, start] {
-          if (m.start != start || !m.up) return;
-          m.replica->tick(w.moment_of(m));
-          w.carry_out_replica(m);
-        });
+        m.deliver(
+            [&w, &m, start] {
+              if (m.start != start || !m.up) return;
+              m.replica->tick(w.moment_of(m));
+              w.carry_out_replica(m);
+            },
+            false);
       });
     }
     void operator()(const effects::create_file& what) const {
-      if (const auto* truth = w.truth()) w.check_.opened(what, *truth, w.name(m));
+      if (const auto* truth = w.truth()) w.check_.opened(what, *truth, m.name());
       w.order_disk(m, [&w = w, &m = m, what] {
         auto how = w.time_.now() < m.full_until ? result<void>(error{errc::resource_exhausted, "the disk is full"})
                                                 : m.files->create(m.id, what);
@@ -91,7 +112,7 @@ void world::perform_replica(member& m, replica_effect& e) {
         return m.replica->write_failed(w.moment_of(m), what.segment, error{errc::resource_exhausted, "disk full"});
       }
       if (!m.files->append(what.segment, what.at.bytes, what.batches.view()))
-        w.check_.fail(w.name(m) + " writes behind the end of segment " + to_string(what.segment));
+        w.check_.fail(m.name() + " writes behind the end of segment " + to_string(what.segment));
       if (what.number.value != 0) m.replica->written(w.moment_of(m), what.number);
     }
     void operator()(const effects::sync_file& what) const {
@@ -134,16 +155,18 @@ void world::perform_replica(member& m, replica_effect& e) {
         m.replica->footer_read(w.moment_of(m), what.number, m.files->footer(what.segment));
       });
     }
+    // As segment_disk does: readers and checks do not stand in the queue of appends and fences.
     void operator()(const effects::read_batches& what) const {
-      w.order_disk(m, [&w = w, &m = m, what] {
+      w.later(m, w.disk_time(m), [&w = w, &m = m, what] {
         auto found = m.files->read(what.segment, what.from, what.below, what.bytes_max);
         m.replica->batches_read(
             w.moment_of(m), what.number,
             found ? result<shared_bytes>(shared_bytes(std::move(*found))) : result<shared_bytes>(found.error()));
+        w.carry_out_replica(m);
       });
     }
     void operator()(const effects::verify_file& what) const {
-      w.order_disk(m, [&w = w, &m = m, what] {
+      w.later(m, w.disk_time(m), [&w = w, &m = m, what] {
         const auto* f = m.files->find(what.segment);
         result<void> how = ok();
         if (f == nullptr) {
@@ -153,13 +176,14 @@ void world::perform_replica(member& m, replica_effect& e) {
           if (!batches || xxh3_128(*batches) != what.digest) how = error{errc::corrupted, "it is damaged"};
         }
         m.replica->verified(w.moment_of(m), what.number, how);
+        w.carry_out_replica(m);
       });
     }
     void operator()(const effects::release_file& what) const {
       if (what.forget_promise) m.files->promises.erase(what.segment);
     }
     void operator()(const effects::report& what) const {
-      w.trace([&] { return w.name(m) + ": " + what.what; });
+      w.trace([&] { return m.name() + ": " + what.what; });
     }
   };
   std::visit(visitor{*this, m}, e);
@@ -191,15 +215,17 @@ void world::perform_leader(member& m, const key& where, leader_effect& e) {
       w.send_log(m, what.what);
     }
     void operator()(const effects::set_timer& what) const {
-      w.time_.at(w.global(m, what.at), [&w = w, &m = m, where = where, number = l.number, start = m.start] {
+      w.time_.at(m.global(what.at), [&w = w, &m = m, where = where, number = l.number, start = m.start] {
         if (m.start != start || !m.up) return;
-        w.deliver(m, [&w, &m, where, number, start] {
-          if (m.start != start || !m.up) return;
-          const auto at = m.leaders.find(where);
-          if (at == m.leaders.end() || at->second.number != number) return;
-          at->second.leader->tick(w.moment_of(m), *m.state);
-          w.carry_out_leader(m, where);
-        });
+        m.deliver(
+            [&w, &m, where, number, start] {
+              if (m.start != start || !m.up) return;
+              const auto at = m.leaders.find(where);
+              if (at == m.leaders.end() || at->second.number != number) return;
+              at->second.leader->tick(w.moment_of(m), *m.state);
+              w.carry_out_leader(m, where);
+            },
+            false);
       });
     }
     void operator()(const effects::propose& what) const {
@@ -219,12 +245,12 @@ void world::perform_leader(member& m, const key& where, leader_effect& e) {
       w.answer(m, producer, operation, what.answer);
     }
     void operator()(const effects::stopped& what) const {
-      w.trace([&] { return w.name(m) + " leads partition " + to_string(where.partition) + " no longer: " + what.why; });
+      w.trace([&] { return m.name() + " leads partition " + to_string(where.partition) + " no longer: " + what.why; });
       const auto gone = where;
       m.leaders.erase(gone);
     }
     void operator()(const effects::report& what) const {
-      w.trace([&] { return w.name(m) + ": " + what.what; });
+      w.trace([&] { return m.name() + ": " + what.what; });
     }
   };
   const auto at = m.leaders.find(where);
@@ -259,17 +285,17 @@ void world::send_log(member& from, const message& what) {
   if (to >= members_.size() || cut_[from.slot][to]) return;
   auto encoded = encode_message(what);
   if (encoded.head.size() + encoded.tail.size() > message_bytes_max)
-    return check_.fail(name(from) + " sends more than a frame holds");
+    return check_.fail(from.name() + " sends more than a frame holds");
   const auto raw = std::make_shared<const bytes>(encoded.joined());
   transmit(from.slot, members_[to], [this, raw](member& m) {
     const auto decoded = decode_message(raw);
-    if (!decoded) return check_.fail(name(m) + " was sent what it refuses: " + decoded.error().message());
+    if (!decoded) return check_.fail(m.name() + " was sent what it refuses: " + decoded.error().message());
     receive_log(m, *decoded);
   });
 }
 
 void world::receive_log(member& m, const message& what) {
-  trace([&] { return name(m) + " ◄ m" + std::to_string(what.from.member.value.octets[0]) + " " + describe(what); });
+  trace([&] { return m.name() + " ◄ m" + std::to_string(what.from.member.value.octets[0]) + " " + describe(what); });
   const bool request =
       std::holds_alternative<open_request>(what.body) || std::holds_alternative<append_request>(what.body) ||
       std::holds_alternative<fence_request>(what.body) || std::holds_alternative<seal_request>(what.body) ||

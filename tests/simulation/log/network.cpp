@@ -14,10 +14,7 @@ void world::transmit(std::size_t from, member& to, std::function<void(member&)> 
   if (cut_[from][to.slot] || lost()) return;
   const auto arrive = [this, from, &to, what = std::move(what)] {
     if (cut_[from][to.slot] || !to.up) return;
-    if (!to.paused) return what(to);
-    deliver(to, [this, &to, what, start = to.start] {
-      if (to.start == start && to.up) what(to);
-    });
+    to.deliver([&to, what] { what(to); }, true);
   };
   if (!healed_ && random_.per_mille(swarm_.duplicate_per_mille)) time_.after(delay(), arrive);
   time_.after(delay(), arrive);

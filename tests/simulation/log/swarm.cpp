@@ -8,7 +8,7 @@ sim_time now_and_then(random_source& random, sim_time low, sim_time high) {
 }
 }  // namespace
 
-swarm swarm::of(random_source& random) {
+swarm swarm::of(random_source& random, std::optional<kind> of_kind) {
   using std::chrono::milliseconds;
   swarm s;
   constexpr std::size_t members[] = {2, 3, 3, 3, 4, 4, 5};
@@ -79,10 +79,67 @@ swarm swarm::of(random_source& random) {
   }
   l.clock_skew_ms_max = 500;
   s.tail_flips_per_mille = random.coin() ? 0 : 300;
-  const auto kind = random.below(10);
-  if (kind < 2) s.make_a_storm_of_take_overs(random);
-  if (kind == 2) s.make_ends_rot(random);
+  constexpr kind kinds[] = {kind::mixture,
+                            kind::mixture,
+                            kind::mixture,
+                            kind::mixture,
+                            kind::mixture,
+                            kind::storm_of_take_overs,
+                            kind::storm_of_take_overs,
+                            kind::rotting_ends,
+                            kind::late_answers,
+                            kind::rotten_copies};
+  const auto chosen = kinds[random.below(10)];
+  switch (of_kind.value_or(chosen)) {
+    case kind::mixture:
+      break;
+    case kind::storm_of_take_overs:
+      s.make_a_storm_of_take_overs(random);
+      break;
+    case kind::rotting_ends:
+      s.make_ends_rot(random);
+      break;
+    case kind::late_answers:
+      s.make_answers_late(random);
+      break;
+    case kind::rotten_copies:
+      s.make_copies_rot(random);
+      break;
+  }
   return s;
+}
+
+/// A member asks about one segment, gives up, leads again, and is answered about the first one: answers come twice, the
+/// second time much later, and segments are often empty when they are asked about. With one copy the member that asks
+/// is not the one that has it.
+void swarm::make_answers_late(random_source& random) {
+  make_a_storm_of_take_overs(random);
+  members = 2 + random.below(2);
+  copies = random.per_mille(700) ? 1 : 2;
+  partitions = 1;
+  take_overs = random.between(15, 60) * millisecond;
+  delay_max = random.between(2, 10) * millisecond;
+  duplicate_per_mille = 300 + random.below(300);
+  tail_per_mille = 200 + random.below(300);
+  tail_delay_max = random.between(60, 400) * millisecond;
+  think_max = random.between(5, 40) * millisecond;
+  disk_max = random.between(1, 6) * millisecond;
+  pauses = 0;
+}
+
+/// Sealed copies go bad and members are lost for good, so that there is always something to copy, and something that
+/// should not be copied.
+void swarm::make_copies_rot(random_source& random) {
+  if (members < 3) members = 3;
+  copies = 2;
+  min_copies = 1;
+  sync = metadata::sync_policy::batch;
+  bit_flips = random.between(15, 60) * millisecond;
+  tail_flips_per_mille = 0;
+  wipes = random.between(100, 400) * millisecond;
+  leader.segment_bytes = 1500 + random.below(1500);
+  partitions_of_network = one_way_cuts = leader_cuts = pauses = power_losses = failing_syncs = full_disks = 0;
+  restart_max = random.between(5, 60) * millisecond;
 }
 
 /// Leaders that come and go while those before them go on: fencing alone has to do, among messages that come late.

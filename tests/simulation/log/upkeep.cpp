@@ -63,11 +63,13 @@ void world::verified(member& m, const replication::message& what) {
 
 /// Copies a segment from a member that holds it now, looks at every byte, and only then counts.
 void world::repair(member& m, const copy_task& task) {
+  if (m.replica->busy_with(task.segment)) return;
   if (m.copying.contains(task.segment) || m.copying.size() >= 2 || time_.now() < m.full_until) return;
   const bool careless = bug_.in_owner == owner_bug::repair_from_removed_holder;
   const bool trusting = bug_.in_room == planted_bug::digest_not_compared;
   auto source = task.sources[random_.below(task.sources.size())];
   auto* from = member_of(source);
+  const auto made = m.state->find_segment(task.segment)->made(source);
   if (careless) {
     for (auto& other : members_)
       if (other.up && other.id != m.id && other.files->find(task.segment) != nullptr && random_.coin()) from = &other;
@@ -75,7 +77,7 @@ void world::repair(member& m, const copy_task& task) {
   if (from == nullptr || !from->up || from->paused || cut_[from->slot][m.slot] || cut_[m.slot][from->slot]) return;
   m.copying.insert(task.segment);
   later(m, 2 * delay() + random_.between(swarm_.disk_min, swarm_.disk_max),
-        [this, &m, from, task, source, careless, trusting] {
+        [this, &m, from, task, source, made, careless, trusting] {
           const auto* f = from->up ? from->files->find(task.segment) : nullptr;
           const auto give_up = [&] { m.copying.erase(task.segment); };
           if (f == nullptr) return give_up();
@@ -83,16 +85,15 @@ void world::repair(member& m, const copy_task& task) {
           const bool fits = batches && xxh3_128(*batches) == task.digest;
           if (!fits && !careless && !trusting) {
             give_up();
-            return propose(m, metadata::report_damage{task.dataset, task.segment, source}, [](const auto&) {});
+            return propose(m, metadata::report_damage{task.dataset, task.segment, source, made}, [](const auto&) {});
           }
           if (m.files->find(task.segment) != nullptr) m.files->remove(task.segment);
           m.files->put(task.segment, f->content);
-          if (f->flips.size() != 0) m.files->find(task.segment)->flips = f->flips;
           propose(m, metadata::add_holder{task.dataset, task.segment, m.self, source, task.digest},
                   [this, &m, id = task.segment](const auto& answer) {
                     m.copying.erase(id);
                     trace([&] {
-                      return name(m) + (answer ? " holds segment " : " may not hold segment ") + to_string(id);
+                      return m.name() + (answer ? " holds segment " : " may not hold segment ") + to_string(id);
                     });
                   });
         });
@@ -110,8 +111,8 @@ void world::scrub(member& m) {
     if (healed_ && f.flips.empty()) continue;  // nothing to be found, and time is dear
     const auto batches = whole_batches(f.content, g->id);
     if (batches && xxh3_128(*batches) == g->digest) continue;
-    trace([&] { return name(m) + " finds its copy of segment " + to_string(g->id) + " damaged"; });
-    propose(m, metadata::report_damage{dataset_, g->id, m.id}, [](const auto&) {});
+    trace([&] { return m.name() + " finds its copy of segment " + to_string(g->id) + " damaged"; });
+    propose(m, metadata::report_damage{dataset_, g->id, m.id, g->made(m.id)}, [](const auto&) {});
   }
 }
 

@@ -3,14 +3,15 @@
 namespace troupe::simulation::log {
 
 namespace {
-constexpr std::size_t events_kept = 200'000;
-constexpr sim_time heal_time = 2500 * millisecond;    ///< then no new appends
-constexpr sim_time settle_time = 3500 * millisecond;  ///< then everything has ended, is copied, and agrees
+constexpr sim_time heal_time = 2500 * millisecond;  ///< then no new appends
+constexpr sim_time settle_time =
+    3500 * millisecond;  ///< then everything has ended, is copied, and agrees, at the latest
+constexpr sim_time look_every = 250 * millisecond;
 }  // namespace
 
-world::world(std::uint64_t seed, planted bug, bool trace)
-    : random_(seed * 2654435761u + 7), tracing_(trace), bug_(bug) {
-  swarm_ = swarm::of(random_);
+world::world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind)
+    : random_(seed * 2654435761u + 7), bug_(bug), events_(trace) {
+  swarm_ = swarm::of(random_, kind);
   cluster_.value.octets[0] = 1;
   if (swarm_.beyond_budget) check_.tolerate_losses();
   cut_.assign(swarm_.members, std::vector<bool>(swarm_.members, false));
@@ -62,16 +63,18 @@ outcome world::run() {
   });
   time_.at(faults_end + heal_time, [this] { stopping_ = true; });
   const auto end = faults_end + heal_time + settle_time;
-  while (!check_.failure() && time_.step(end)) {
+  for (auto t = faults_end + heal_time + look_every; t < end; t += look_every)
+    time_.at(t, [this] { settled_ = settled_ || !unsettled(); });
+  while (!check_.failure() && !settled_ && time_.step(end)) {
   }
-  if (!check_.failure()) check_settled();
+  if (!check_.failure()) check_at_end();
   out_.failure = check_.failure();
   out_.events = time_.events();
   out_.records = check_.records_acknowledged();
   out_.segments = check_.segments_sealed();
   out_.simulated = time_.now();
   out_.configuration = swarm_.describe();
-  out_.last_events.assign(events_.begin(), events_.end());
+  out_.last_events = events_.last();
   return out_;
 }
 
@@ -79,33 +82,34 @@ void world::check_queues(member& m) {
   const auto of_replica = m.replica->queues();
   if (of_replica.orders > 5000 || of_replica.segments > 200 ||
       of_replica.readers_waiting > swarm_.replica.readers_waiting_max)
-    check_.fail(name(m) + "'s replica has a queue without limit: " + std::to_string(of_replica.orders) +
+    check_.fail(m.name() + "'s replica has a queue without limit: " + std::to_string(of_replica.orders) +
                 " orders to the disk, " + std::to_string(of_replica.segments) + " segments");
   for (const auto& [where, l] : m.leaders) {
     const auto q = l.leader->queues();
     if (q.queued_requests > swarm_.leader.queue_requests_max || q.queued_bytes > swarm_.leader.queue_bytes_max ||
         q.in_flight_bytes > swarm_.leader.in_flight_bytes_max + replication::batches_bytes_max)
-      check_.fail(name(m) + " leads with a queue beyond its limit: " + std::to_string(q.queued_requests) +
+      check_.fail(m.name() + " leads with a queue beyond its limit: " + std::to_string(q.queued_requests) +
                   " requests, " + std::to_string(q.queued_bytes) + " bytes, in flight " +
                   std::to_string(q.in_flight_bytes));
   }
 }
 
-void world::check_settled() {
+/// What is still to come, as a sentence. Nothing: every append was acknowledged, everything is copied, led and read.
+std::optional<std::string> world::unsettled() const {
   const metadata::state* first = nullptr;
   for (const auto& m : members_) {
-    if (!m.up || !m.registered) return check_.fail("a hang: " + name(m) + " is not a member at the end");
+    if (!m.up || !m.registered) return "a hang: " + m.name() + " is not a member at the end";
     if (first != nullptr && m.state->applied() != first->applied())
-      return check_.fail("a hang: " + name(m) + " has applied metadata to " + to_string(m.state->applied()) + ", not " +
-                         to_string(first->applied()));
+      return "a hang: " + m.name() + " has applied metadata to " + to_string(m.state->applied()) + ", not " +
+             to_string(first->applied());
     if (first != nullptr && m.state->snapshot() != first->snapshot())
-      return check_.fail(name(m) + "'s metadata differs at the end");
+      return m.name() + "'s metadata differs at the end";
     if (first == nullptr) first = m.state.get();
   }
   for (const auto& p : producers_)
     if (p.operation != 0)
-      return check_.fail("a hang: append " + std::to_string(p.sequence) + " of producer " +
-                         std::to_string(p.number + 1) + " was never acknowledged");
+      return "a hang: append " + std::to_string(p.sequence) + " of producer " + std::to_string(p.number + 1) +
+             " was never acknowledged";
   const auto wanted = std::min<std::size_t>(swarm_.copies, members_.size());
   for (const auto& [id, d] : first->datasets()) {
     for (std::uint32_t p = 0; p < d.partitions.size(); ++p) {
@@ -116,8 +120,8 @@ void world::check_settled() {
         std::size_t live = 0;
         for (const auto h : g.holders) live += first->is_live(h) ? 1 : 0;
         if (live < wanted)
-          return check_.fail("a hang: segment " + to_string(g.id) + " has " + std::to_string(live) + " of " +
-                             std::to_string(wanted) + " copies at the end");
+          return "a hang: segment " + to_string(g.id) + " has " + std::to_string(live) + " of " +
+                 std::to_string(wanted) + " copies at the end";
       }
       if (!here.log.open) continue;
       const auto* leader = here.log.leader ? member_of(here.log.leader->member) : nullptr;
@@ -125,24 +129,24 @@ void world::check_settled() {
           leader == nullptr ? decltype(leader->leaders.end())() : leader->leaders.find({id, partition_index{p}});
       if (leader == nullptr || running == leader->leaders.end() ||
           running->second.leader->state() != replication::log_leader::phase::leading)
-        return check_.fail("a hang: nobody leads partition " + std::to_string(p) + " at the end");
+        return "a hang: nobody leads partition " + std::to_string(p) + " at the end";
       if (here.log.open->replicas.size() < wanted)
-        return check_.fail("a hang: the open segment of partition " + std::to_string(p) + " has " +
-                           std::to_string(here.log.open->replicas.size()) + " replicas at the end");
+        return "a hang: the open segment of partition " + std::to_string(p) + " has " +
+               std::to_string(here.log.open->replicas.size()) + " replicas at the end";
       if (const auto prefix = running->second.leader->acknowledged()) end += prefix->records;
       if (readers_[p].offset < end)
-        return check_.fail("a hang: a reader of partition " + std::to_string(p) + " has come to " +
-                           std::to_string(readers_[p].offset) + " of " + std::to_string(end));
+        return "a hang: a reader of partition " + std::to_string(p) + " has come to " +
+               std::to_string(readers_[p].offset) + " of " + std::to_string(end);
     }
   }
-  std::map<member_id, const segment_files*> disks;
-  for (const auto& m : members_) disks.emplace(m.id, m.files.get());
-  check_.verify(*first, disks);
+  return std::nullopt;
 }
 
-void world::note(const std::string& what) {
-  events_.push_back(std::to_string(time_.now() / microsecond) + " µs  " + what);
-  if (events_.size() > events_kept) events_.pop_front();
+void world::check_at_end() {
+  if (const auto why = unsettled()) return check_.fail(*why);
+  std::map<member_id, const segment_files*> disks;
+  for (const auto& m : members_) disks.emplace(m.id, m.files.get());
+  check_.verify(*members_.front().state, disks);
 }
 
 }  // namespace troupe::simulation::log

@@ -6,6 +6,7 @@
 #include <tests/simulation/log/files.hpp>
 #include <tests/simulation/log/swarm.hpp>
 #include <tests/simulation/outcome.hpp>
+#include <tests/simulation/process.hpp>
 #include <troupe/consensus/raft.hpp>
 #include <troupe/replication/leader.hpp>
 #include <troupe/replication/repair.hpp>
@@ -23,7 +24,7 @@ struct planted {
 /// say.
 class world {
  public:
-  world(std::uint64_t seed, planted bug, bool trace);
+  world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind = std::nullopt);
   outcome run();
 
  private:
@@ -34,21 +35,18 @@ class world {
     std::function<void(const result<metadata::response>&)> then;
     bool done = false;
   };
+  struct disk_order {
+    std::function<void()> what;
+    bool is_sync = false;
+  };
   struct leadership {
     std::unique_ptr<replication::log_leader> leader;
     std::uint64_t number = 0;  ///< counts leaders, so that timers and answers of a former one are void
     std::optional<sim_time> timer;
     std::map<replication::append_id, std::pair<std::size_t, std::uint64_t>> appends;  ///< producer, its operation
   };
-  struct member {
-    std::size_t slot = 0;
-    unsigned generation = 0;  ///< of the disk: a wiped one is a new member
-    member_id id;
-    bool up = false, paused = false;
-    std::uint64_t start = 0;  ///< counts starts; what belongs to an earlier one is void
-    sim_time clock_offset = 0;
-    std::int64_t clock_ppm = 0, wall_off_ms = 0;
-    std::deque<std::function<void()>> deferred;  ///< came while paused
+  struct member : process {
+    std::int64_t wall_off_ms = 0;
 
     // consensus
     std::unique_ptr<disk> raft_disk;
@@ -79,9 +77,10 @@ class world {
       sim_time again = 0;
     };
     std::map<segment_id, removal> removals;
-    sim_time disk_free = 0, slow_until = 0, full_until = 0;
+    std::deque<disk_order> disk_queue;  ///< of the replica: carried out one after the other, in order
+    bool disk_busy = false;
+    sim_time slow_until = 0, full_until = 0;
     bool sync_fails = false;
-    bool acting = false;
   };
   struct producer {
     std::size_t number = 0;
@@ -99,7 +98,7 @@ class world {
     std::uint64_t offset = 0;
   };
 
-  // member.cpp: starts, crashes, consensus
+  // member.cpp: starts, crashes
   void start(member& m);
   void crash(member& m, bool power);
   void crash_for_a_while(member& m, bool power);
@@ -107,9 +106,9 @@ class world {
   void wipe(member& m);
   void pause(member& m, sim_time how_long);
   void resume(member& m);
-  void deliver(member& m, std::function<void()> what);
   /// Does it on the member's own thread, unless it ends before.
   void later(member& m, sim_time delay, std::function<void()> what);
+  // metadata.cpp: its part in consensus, its metadata
   void carry_out_raft(member& m);
   void perform_raft(member& m, const consensus::effect& e);
   void begin_raft_write(member& m);
@@ -118,10 +117,8 @@ class world {
   void propose(member& m, metadata::command what, std::function<void(const result<metadata::response>&)> then);
   void forward(member& m, request_id id);
   void register_self(member& m);
-  [[nodiscard]] consensus::time_point local(const member& m) const;
-  [[nodiscard]] sim_time global(const member& m, consensus::time_point t) const;
+  [[nodiscard]] consensus::time_point local(const member& m) const { return m.local(time_.now()); }
   [[nodiscard]] replication::moment moment_of(const member& m) const;
-  [[nodiscard]] std::string name(const member& m) const;
 
   // log_owner.cpp: what the replica and the leaders want
   void start_leader(member& m, const key& where);
@@ -131,6 +128,8 @@ class world {
   void carry_out_leader(member& m, const key& where);
   void perform_leader(member& m, const key& where, replication::leader_effect& e);
   void order_disk(member& m, std::function<void()> what, bool is_sync = false);
+  void work_disk(member& m);
+  [[nodiscard]] sim_time disk_time(const member& m);
   void send_log(member& from, const replication::message& what);
   void receive_log(member& m, const replication::message& what);
   void lost_connection(member& to);
@@ -194,15 +193,14 @@ class world {
   [[nodiscard]] const member* member_of(member_id id) const;
 
   void check_queues(member& m);
-  void check_settled();
-  void note(const std::string& what);
+  [[nodiscard]] std::optional<std::string> unsettled() const;
+  void check_at_end();
   template <class F>
   void trace(F&& text) {
-    if (tracing_) note(text());
+    events_.note(time_.now(), text);
   }
 
   random_source random_;
-  bool tracing_;
   planted bug_;
   swarm swarm_;
   scheduler time_;
@@ -219,9 +217,9 @@ class world {
   dataset_id dataset_;
   std::set<member_id> draining_;
   std::map<segment_id, std::set<member_id>> powerless_;  ///< replicas that lost unsynced bytes, policy `seal`
-  bool healed_ = false, stopping_ = false;
+  bool healed_ = false, stopping_ = false, settled_ = false;
   outcome out_;
-  std::deque<std::string> events_;
+  event_log events_;
 };
 
 }  // namespace troupe::simulation::log

@@ -163,11 +163,33 @@ TEST_CASE("a copy counts only when its bytes are metadata's and come from a memb
   c.lead(1);
   const auto id = c.write(1, 5);
   CHECK(c.refused(add_holder{c.id, id, c.ref(3), c.ref(1).member, {8, 8}}).code() == errc::corrupted);
+  CHECK(c.refused(report_damage{c.id, id, c.ref(1).member, log_index{1}}).code() == errc::aborted);
   c.must(report_damage{c.id, id, c.ref(1).member});
   CHECK(c.refused(add_holder{c.id, id, c.ref(3), c.ref(1).member, {7, 7}}).code() == errc::aborted);
   CHECK(c.refused(add_holder{c.id, id, c.ref(2), c.ref(2).member, {7, 7}}).code() == errc::already_exists);
   c.must(add_holder{c.id, id, c.ref(3), c.ref(2).member, {7, 7}});
   CHECK(c.refused(remove_holder{c.id, id, c.ref(3).member}).code() == errc::failed_precondition);
+}
+
+TEST_CASE("a report of damage that comes after the copy was made anew does not take the new one off") {
+  logs c(3);
+  c.lead(1);
+  const auto id = c.write(1, 5);
+  const auto second = c.ref(2).member;
+  const report_damage report{c.id, id, second, c.state.find_segment(id)->made(second)};
+  c.must(report);
+  c.must(add_holder{c.id, id, c.ref(2), c.ref(1).member, {7, 7}});
+  const auto made = c.state.applied();
+  CHECK(c.state.find_segment(id)->made(second) == made);
+  // The same rot, seen by two readers: the second one's report comes late.
+  CHECK(c.refused(report).code() == errc::aborted);
+  CHECK(c.state.find_segment(id)->holders.size() == 2);
+  // It survives a snapshot, and rot of the new copy is another matter.
+  const auto restored = metadata::state::restore(c.state.snapshot());
+  REQUIRE_OK(restored);
+  CHECK(restored->find_segment(id)->made(second) == made);
+  c.must(report_damage{c.id, id, second, made});
+  CHECK(c.state.find_segment(id)->remade.empty());
 }
 
 TEST_CASE("a removed member's copies are gone, and it may not come back") {

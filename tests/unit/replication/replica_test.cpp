@@ -192,6 +192,35 @@ TEST_CASE("a seal needs a segment of this start, or a promise of this start: a l
   CHECK(l.orders.empty());
 }
 
+TEST_CASE("a file is not replaced while a seal of a former leader is still to come on the disk") {
+  // The simulator's seed 2687: the seal cut the copy that was made after metadata had settled the segment.
+  lone l;
+  l.open(3);
+  l.ask(lone::batch(0, 0), 3);
+  l.order<effects::write_batches>();
+  l.r().synced(l.c.time(), l.order<effects::sync_file>().number);
+  l.take();
+  CHECK(!l.r().busy_with(segment_id{7}));
+  l.ask(seal_request{{1, batch_size}}, 3);
+  const auto seal = l.order<effects::seal_file>();
+  l.r().settled(l.c.time(), segment_id{7}, record_offset{2});  // others sealed more
+  l.take();
+  CHECK(l.r().busy_with(segment_id{7}));
+  CHECK(!l.r().busy_with(segment_id{8}));
+  l.r().sealed(l.c.time(), seal.number, error{errc::corrupted, "no border of batches"});
+  CHECK(!l.r().busy_with(segment_id{7}));
+}
+
+TEST_CASE("orders that are void once a write has failed do not keep the segment busy") {
+  log_cluster c(1, 1, 1, sync_policy::seal);
+  c.lead(1);
+  REQUIRE(c.acknowledged(c.append(1, 1)));
+  c.disk_is_full = [](std::uint8_t) { return true; };
+  const auto id = c.open().id;
+  c.append(1, 2);
+  CHECK(!c.at(1).replica->busy_with(id));
+}
+
 TEST_CASE("readers get what is below the mark, wait for more, and are told when nothing comes") {
   log_cluster c(2);
   c.lead(1);
