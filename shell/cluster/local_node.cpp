@@ -161,6 +161,7 @@ std::vector<std::string> node_limits::to_options() const {
   std::vector<std::string> out;
   if (slots) out.insert(out.end(), {"--slots", std::to_string(*slots)});
   if (!memory.empty()) out.insert(out.end(), {"--memory", memory});
+  if (!task_memory.empty()) out.insert(out.end(), {"--task-memory", task_memory});
   return out;
 }
 

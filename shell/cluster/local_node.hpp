@@ -42,7 +42,8 @@ struct new_node {
 /// What can be changed at every start.
 struct node_limits {
   std::optional<std::uint64_t> slots;
-  std::string memory;  ///< as typed; empty: not given
+  std::string memory;       ///< as typed; empty: not given
+  std::string task_memory;  ///< the same
   [[nodiscard]] std::vector<std::string> to_options() const;
 };
 

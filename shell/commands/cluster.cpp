@@ -35,6 +35,10 @@ outcome<void> up(session& s, const arguments& given) {
   if (!request.limits.memory.empty())
     if (const auto read = parse_bytes(request.limits.memory); !read)
       return usage_failure("--memory: " + read.error().message());
+  request.limits.task_memory = given.get("--task-memory");
+  if (!request.limits.task_memory.empty())
+    if (const auto read = parse_bytes(request.limits.task_memory); !read)
+      return usage_failure("--task-memory: " + read.error().message());
   TROUPE_TRY(const auto cluster, bring_up(s, request));
   api_client client(cluster);
   TROUPE_TRY(const auto items, client.items("/nodes"));
@@ -179,6 +183,7 @@ std::vector<command> cluster_commands() {
        .example = "up 3 --memory 512MiB",
        .options = {{"--slots", "K", "tasks that each node runs at once; as many as cores by default"},
                    {"--memory", "SIZE", "budget of each node for data of jobs (64MiB, 1g)"},
+                   {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
                    {"--name", "CLUSTER", "of the cluster; the one in use by default, «local» for the first"}},
        .words_max = 1,
        .run = up},

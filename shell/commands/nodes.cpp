@@ -49,6 +49,10 @@ outcome<void> spawn(session& s, const arguments& given) {
   if (!limits.memory.empty())
     if (const auto read = parse_bytes(limits.memory); !read)
       return usage_failure("--memory: " + read.error().message());
+  limits.task_memory = given.get("--task-memory");
+  if (!limits.task_memory.empty())
+    if (const auto read = parse_bytes(limits.task_memory); !read)
+      return usage_failure("--task-memory: " + read.error().message());
 
   TROUPE_TRY(auto cluster, s.cluster());
   TROUPE_TRY(auto* const client, s.client());
@@ -174,6 +178,7 @@ std::vector<command> node_commands() {
        .options = {{"--count", "K", "nodes for each host; 1 by default"},
                    {"--slots", "K", "tasks that each node runs at once"},
                    {"--memory", "SIZE", "budget of each node for data of jobs"},
+                   {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
                    {"--ssh-config", "FILE", "for ssh -F"}},
        .words_min = 1,
        .words_max = 100,

@@ -105,5 +105,33 @@ class Sizes(ClusterTest):
             self.assertGreater(len(results[0]), 1000)
 
 
+class Memory(ClusterTest):
+    """Every kind of operator with a fraction of its data as a task's memory: it spills, and gives the same bytes."""
+    JOBS = ("large_groups", "large_sort", "large_join", "large_fold")
+
+    def test_a_tenth_of_the_data_is_enough(self):
+        outputs = {}
+        for task_memory in ("4MiB", "1GiB"):
+            with Cluster(nodes=1, slots=2, task_memory=task_memory) as self.cluster:
+                text = self.cluster.folder / "text"
+                with open(text, "wb") as out:
+                    for i in range(800_000):
+                        out.write(b"key %06x, and text of line %d\n" % (i * 7919 % 400_009, i))
+                self.cluster.shell("import", text, "to", "corpus")
+                self.cluster.load("many_stages")
+                for job in self.JOBS:
+                    number = self.cluster.start_job(job, "corpus", job)
+                    ended = self.cluster.wait(number)
+                    self.assertEqual(ended["state"], "succeeded", ended)
+                    spilled = sum(stage["numbers"]["spilled_bytes"] for stage in ended["stages"])
+                    self.assertEqual(spilled > 8 << 20, task_memory == "4MiB", f"{job} spilled {spilled} bytes with {task_memory}")
+                    outputs.setdefault(job, []).append(self.cluster.export(job))
+        for job, (little, much) in outputs.items():
+            self.assertTrue(little == much, f"{job} gives other bytes with less memory")
+        lines = outputs["large_sort"][0].splitlines()
+        self.assertEqual(len(lines), 800_000)
+        self.assertEqual(lines, sorted(lines))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -57,7 +57,7 @@ BOOST_DESCRIBE_STRUCT(stage_numbers, (),
 struct job_stage {
   std::string name;  ///< «map», «reduce», or what is in it: «fold, filter, combine»
   task_counts tasks;
-  stage_numbers numbers;
+  stage_numbers numbers{};
 };
 BOOST_DESCRIBE_STRUCT(job_stage, (), (name, tasks, numbers))
 

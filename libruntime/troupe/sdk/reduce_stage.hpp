@@ -5,6 +5,7 @@
 #include <string>
 #include <troupe/sdk/chain.hpp>
 #include <troupe/sdk/external_sort.hpp>
+#include <troupe/sdk/late_keys.hpp>
 #include <troupe/sdk/map_sinks.hpp>
 #include <troupe/sdk/scratch.hpp>
 
@@ -63,8 +64,8 @@ template <class Folder>
 using folded = typename folded_type<Folder>::type;
 
 /// The head of a stage behind fold_by_key: merges accumulators in the order of the blocks, which is that of tasks, and
-/// gives keys in the order in which they came. Keys that find no room in the table wait in a scratch file for the next
-/// round, in which they come in the same order again: so the order does not depend on the memory.
+/// gives keys in the order in which they came: first those of its table, which came before the table was full, then
+/// those that were put off. So the order does not depend on the memory.
 template <class Key, class Folder>
 class fold_head {
  public:
@@ -75,16 +76,7 @@ class fold_head {
     fold_head head(env);
     troupe_block block{};
     while (env.next_block(block)) head.take(block);
-    head.give(next);
-    std::optional<scratch_file> late = std::move(head.late_);
-    while (late) {
-      head.begin_round();
-      scratch_reader in(*late);
-      bytes_view frame;
-      while (in.next(frame)) head.take({frame.data(), frame.size(), 0, 0, 0, TROUPE_SHUFFLE, 0});
-      head.give(next);
-      late = std::move(head.late_);
-    }
+    head.give_all(next);
   }
 
  private:
@@ -100,11 +92,6 @@ class fold_head {
   explicit fold_head(task_env& env) : env_(env), pending_(queue) {
     kept_->limit(env.task.memory_bytes);
     start_user(folder_, env);
-  }
-  void begin_round() {
-    kept_->clear();
-    late_.reset();
-    late_writer_.reset();
   }
   void take(const troupe_block& block) {
     auto& table = *kept_;
@@ -132,23 +119,21 @@ class fold_head {
     count_ = 0;
   }
   [[gnu::noinline]] void put_off(const waiting& what) {
-    if (!late_) {
-      late_.emplace(env_.port);
-      late_writer_.emplace(*late_);
-    }
-    const bytes_view key = what.key.view();
-    late_writer_->commit(put_entry(late_writer_->reserve(entry_size(key, what.other)), key, what.other));
+    if (!late_) late_.emplace(env_, folder_);
+    late_->add(what.key, what.other);
   }
   template <class Next>
-  void give(Next& next) {
-    if (late_writer_) late_writer_->flush();
-    kept_->for_each(0, [&](const typename table_type::slot& s) {
-      if constexpr (requires { folder_.result(s.accumulator); })
-        give(next, s.key.view(), folder_.result(s.accumulator));
-      else
-        give(next, s.key.view(), s.accumulator);
-    });
+  void give_all(Next& next) {
+    kept_->for_each(0, [&](const typename table_type::slot& s) { give_result(next, s.key.view(), s.accumulator); });
+    if (late_) late_->for_each([&](bytes_view key, const accumulator& a) { give_result(next, key, a); });
     next.drain();
+  }
+  template <class Next>
+  void give_result(Next& next, bytes_view key, const accumulator& a) {
+    if constexpr (requires { folder_.result(a); })
+      give(next, key, folder_.result(a));
+    else
+      give(next, key, a);
   }
   template <class Next, class Value>
   void give(Next& next, bytes_view key, const Value& value) {
@@ -166,8 +151,7 @@ class fold_head {
   Folder folder_;
   std::vector<waiting> pending_;
   std::size_t count_ = 0;
-  std::optional<scratch_file> late_;
-  std::optional<scratch_writer> late_writer_;
+  std::optional<late_keys<Folder>> late_;
 };
 
 /// The head of the one task behind a fold of everything.

@@ -38,7 +38,7 @@ class ShellError(AssertionError):
 
 
 class Cluster:
-    def __init__(self, nodes=3, slots=None, memory=None, folder=None, environment=None, up=True):
+    def __init__(self, nodes=3, slots=None, memory=None, task_memory=None, folder=None, environment=None, up=True):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="troupe-test-"))
         self.own_folder = folder is None
         self.environment = {
@@ -58,6 +58,8 @@ class Cluster:
             self.up_arguments += ["--slots", str(slots)]
         if memory:
             self.up_arguments += ["--memory", memory]
+        if task_memory:
+            self.up_arguments += ["--task-memory", task_memory]
         if up:
             try:
                 self.up()
