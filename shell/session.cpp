@@ -1,5 +1,10 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <shell/cluster/paths.hpp>
 #include <shell/session.hpp>
 
@@ -73,8 +78,12 @@ outcome<api_client*> session::client() {
 }
 
 void session::print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  const int why = errno;
+  // Nobody reads on (`| head`): nothing is left to do, and nothing to say. A full disk is said.
+  if (why == EPIPE) ::_exit(128 + SIGPIPE);
+  report({status::failed, "standard output can't be written: " + std::string(std::strerror(why))});
+  ::_exit(static_cast<int>(status::failed));
 }
 
 void session::say(std::string_view text) {

@@ -38,7 +38,8 @@ class session {
   /// After the registry has changed, or another cluster is in use.
   void forget_client() { client_.reset(); }
 
-  /// A result, for stdout.
+  /// A result, for stdout. Ends the process when it can't be written, for what would come is of no use: with 141, as
+  /// programs in a pipe that nobody reads, or with 1 and the reason.
   void print(std::string_view text);
   /// A message, for stderr: one line.
   void say(std::string_view text);

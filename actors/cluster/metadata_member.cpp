@@ -60,6 +60,7 @@ result<std::shared_ptr<metadata_member>> metadata_member::open(metadata_core& co
 
 result<void> metadata_member::open_log(const cluster_id& cluster) {
   const auto& o = core_.options;
+  if (o.log_begins) o.log_begins(cluster);
   TROUPE_TRY(auto log, storage::metadata_log::open(o.log_directory, cluster, *o.files));
   if (o.bootstrap && !o.had_log && log.last().value == 0) TROUPE_TRY_VOID(begin_raft(log, o.self.member));
   TROUPE_TRY(auto found, load_raft(log));

@@ -46,6 +46,9 @@ struct metadata_options {
   bool bootstrap = false;
   /// This member has kept a log before (its identity says so): a missing one is a loss, and refused.
   bool had_log = false;
+  /// Which cluster the log will belong to; to be remembered before it returns, so that a node that is killed while it
+  /// joins finds its own log again. From `open`, or on the metadata thread. May be empty.
+  std::function<void(const cluster_id&)> log_begins;
   /// The log is on the disk from now on; to be remembered (`had_log`) before it returns. From `open`, or on the
   /// metadata thread. May be empty.
   std::function<void()> log_begun;

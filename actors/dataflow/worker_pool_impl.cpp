@@ -11,6 +11,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <troupe/base/invariant.hpp>
+#include <troupe/base/process.hpp>
 #include <troupe/base/random.hpp>
 
 #include "actors/dataflow/worker_messages.hpp"
@@ -29,6 +30,8 @@ constexpr std::size_t error_line_bytes_max = 4096;
 /// Of what a worker prints, so much is read in a moment. One that prints without end would take a core otherwise.
 constexpr std::size_t errors_bytes_max = 64 * 1024;
 constexpr std::size_t errors_left_max = 1024 * 1024;  ///< read of a worker that has ended: more than its socket holds
+constexpr auto look_interval = std::chrono::seconds(1);  ///< at the workers' processes
+constexpr auto stopped_time_max = std::chrono::seconds(2);
 constexpr auto errors_moment = std::chrono::milliseconds(50);
 
 /// The actor that workers know. It only hands on: the pool's thread decides.
@@ -326,7 +329,7 @@ void worker_pool_impl::kill_workers() {
 // Time
 
 int worker_pool_impl::timeout_ms(clock::time_point now) const {
-  auto next = now + std::chrono::hours(1);
+  auto next = workers_.empty() ? now + std::chrono::hours(1) : std::max(next_look_, now);
   for (const auto& [owner, w] : workers_) {
     if (w->errors_paused) next = std::min(next, w->errors_since + errors_moment);
     if (w->state == worker_state::starting) next = std::min(next, w->since + options_.start_time_max);
@@ -341,7 +344,26 @@ int worker_pool_impl::timeout_ms(clock::time_point now) const {
   return static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, 3'600'000));
 }
 
+/// A worker that somebody stopped holds a slot and would do so for ever: it is as good as dead.
+void worker_pool_impl::look_for_stopped(clock::time_point now) {
+  if (now < next_look_) return;
+  next_look_ = now + look_interval;
+  for (auto& [owner, w] : workers_) {
+    if (w->state == worker_state::ending) continue;
+    if (!is_stopped(static_cast<pid_t>(w->process.pid))) {
+      w->stopped_since.reset();
+    } else if (!w->stopped_since) {
+      w->stopped_since = now;
+    } else if (now >= *w->stopped_since + stopped_time_max) {
+      condemn(*w, failure_kind::worker_died,
+              "its process was stopped (SIGSTOP) for " + std::to_string(stopped_time_max.count()) +
+                  " s, and killed for that");
+    }
+  }
+}
+
 void worker_pool_impl::on_timer(clock::time_point now) {
+  look_for_stopped(now);
   for (auto& [owner, w] : workers_) {
     if (w->errors_paused && now >= w->errors_since + errors_moment) pause_errors(*w, false);
     if (w->state == worker_state::ending) continue;

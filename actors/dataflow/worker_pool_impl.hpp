@@ -87,12 +87,14 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
     std::string last_error_line;
     std::size_t errors_read = 0;  ///< bytes of it since `errors_since`
     clock::time_point errors_since{};
+    std::optional<clock::time_point> stopped_since;  ///< seen with a look at its process
     bool errors_paused = false;  ///< it has printed its share of this moment: it waits, not this thread
   };
 
   void loop();
   void run_events();
   void on_timer(clock::time_point now);
+  clock::time_point next_look_{};
   int timeout_ms(clock::time_point now) const;
   void call_observers();
   void later(std::function<void()> call) { later_.push_back(std::move(call)); }
@@ -107,6 +109,7 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   /// Reads what it has printed, up to `most` bytes in this moment.
   void read_errors(worker& w, std::size_t most);
   void pause_errors(worker& w, bool paused);
+  void look_for_stopped(clock::time_point now);
   void become_idle(worker& w);
 
   // worker_pool_tasks.cpp: attempts

@@ -113,6 +113,7 @@ result<void> daemon::impl::begin_work() {
         changes.notify_all();
         if (std::holds_alternative<metadata::register_member>(c)) boost::asio::post(blocking, [this] { save_seeds(); });
       }));
+  save_seeds();  // those that were there before this node looked
   unobserve.push_back(journal.observe([this](const telemetry::event& e) {
     changes.notify_all();
     log.info("event", e.kind + ": " + e.text);

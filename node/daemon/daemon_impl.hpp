@@ -81,6 +81,7 @@ struct daemon::impl {
   std::optional<transport::gate> gate;
   std::vector<std::function<void()>> unobserve;
 
+  std::mutex seeds_mutex;  ///< of identity.seeds
   std::mutex mutex;
   std::condition_variable woken;
   std::optional<ending> end;

@@ -62,6 +62,13 @@ result<void> daemon::impl::load_identity() {
     if (!wanted) return wanted.error().with_context("--listen");
     if (wanted->port() == 0 && !identity.address.empty()) config.listen = identity.address;
   } else {
+    // Without this, `up` after a loss of identity.json would begin another cluster under the same name.
+    TROUPE_TRY(const auto left, directory->holds_data());
+    if (!left.empty())
+      return error{errc::corrupted,
+                   config.data + " holds data of a node (" + left +
+                       "), but its identity.json is gone. It cannot go on as that node: restore the file, or move the "
+                       "whole directory away so that a new node can begin there"};
     if (!config.bootstrap && config.join.empty())
       return error{
           errc::invalid_argument,
@@ -123,6 +130,11 @@ result<void> daemon::impl::join() {
   actors::metadata_options options;
   options.bootstrap = config.bootstrap;
   options.had_log = identity.keeps_log;
+  options.log_begins = [this](const troupe::cluster_id& cluster) {
+    if (std::exchange(identity.cluster_id, cluster) == cluster) return;
+    if (const auto saved = directory->save_identity(identity); !saved)
+      log.warning("node", "remembering the cluster of this node: " + saved.error().message());
+  };
   // From now on a directory without the log is a damaged one. Either this thread calls, or it waits for `joined`.
   options.log_begun = [this] {
     if (std::exchange(identity.keeps_log, true)) return;
@@ -190,12 +202,14 @@ result<void> daemon::impl::join() {
   return remember(config);
 }
 
-/// The addresses of the others, for a restart after all of them have moved on.
+/// The addresses of all others, for a restart: the voters among them have to find each other before anybody knows what
+/// the metadata says. Those that left too: they may be voters still, and come back.
 void daemon::impl::save_seeds() {
+  const std::lock_guard lock(seeds_mutex);
   std::vector<std::string> seeds;
   metadata->read([&](const metadata::state& s) {
     for (const auto& [id, m] : s.members())
-      if (id != identity.member_id && m.state != metadata::member_state::left) seeds.push_back(m.address);
+      if (id != identity.member_id) seeds.push_back(m.address);
     return 0;
   });
   if (seeds.empty() || seeds == identity.seeds) return;

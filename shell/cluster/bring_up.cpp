@@ -101,7 +101,7 @@ outcome<void> wait_for_all(session& s, std::vector<local_node>& nodes, const std
   const auto deadline = std::chrono::steady_clock::now() + start_time_max;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     line.show("waiting for " + nodes[i].name);
-    TROUPE_TRY_VOID(wait_until_ready(nodes[i], pids[i], deadline));
+    TROUPE_TRY_VOID(wait_until_ready(nodes[i], pids[i], deadline, [&](const std::string& why) { s.say(why); }));
   }
   return done();
 }

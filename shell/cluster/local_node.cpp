@@ -34,6 +34,8 @@ BOOST_DESCRIBE_STRUCT(identity_file, (), (address))
 
 namespace {
 
+constexpr auto word_interval = 5s;  ///< nothing waits in silence
+
 std::optional<ready_file> read_ready(const fs::path& directory) {
   const auto text = paths::read_file(directory / "ready.json");
   if (!text) return {};
@@ -83,13 +85,19 @@ bool is_node(pid_t pid, const fs::path& directory) {
   return false;
 }
 
-std::string end_of_log(const fs::path& log) {
+std::string last_lines(const fs::path& log, int count) {
   const auto text = paths::read_file(log, 64 << 20);
-  if (!text || text->empty()) return "its log " + log.string() + " is empty";
+  if (!text) return {};
   std::size_t begin = text->size();
-  for (int lines = 0; begin > 0 && lines < 6; ++lines) begin = begin < 2 ? 0 : text->rfind('\n', begin - 2) + 1;
+  for (int lines = 0; begin > 0 && lines < count; ++lines) begin = begin < 2 ? 0 : text->rfind('\n', begin - 2) + 1;
   auto tail = text->substr(begin);
   while (!tail.empty() && tail.back() == '\n') tail.pop_back();
+  return tail;
+}
+
+std::string end_of_log(const fs::path& log) {
+  const auto tail = last_lines(log, 6);
+  if (tail.empty()) return "its log " + log.string() + " is empty";
   return "its log " + log.string() + " ends:\n" + tail;
 }
 
@@ -188,7 +196,9 @@ result<pid_t> start_node(const local_node& node, const std::vector<std::string>&
   return start_detached(command, node.directory / "node.log");
 }
 
-outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_clock::time_point deadline) {
+outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_clock::time_point deadline,
+                               const std::function<void(const std::string&)>& still) {
+  auto next_word = std::chrono::steady_clock::now() + word_interval;
   for (;;) {
     if (const auto end = reap(pid))
       return failure(status::failed, node.name + " did not start: troupe-node " + *end + "; " +
@@ -205,6 +215,10 @@ outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_
     if (std::chrono::steady_clock::now() >= deadline)
       return failure(status::failed, node.name + " (pid " + std::to_string(pid) + ") is not ready in time; " +
                                          end_of_log(node.directory / "node.log"));
+    if (still && std::chrono::steady_clock::now() >= next_word) {
+      next_word += word_interval;
+      still(node.name + " is not ready yet; its log ends: " + last_lines(node.directory / "node.log", 1));
+    }
     interrupts::sleep_ms(10);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <shell/cluster/registry.hpp>
 #include <shell/failure.hpp>
@@ -53,8 +54,9 @@ std::vector<std::string> options_of(const new_node& node);
 /// Starts troupe-node on a directory. `options` are those besides --data.
 result<pid_t> start_node(const local_node& node, const std::vector<std::string>& options);
 /// Waits until a started daemon says that it is ready, and answers so; fills in its address. A daemon that ends instead
-/// is a failure with the end of its log.
-outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_clock::time_point deadline);
+/// is a failure with the end of its log. `still` hears every 5 s what its log says last.
+outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_clock::time_point deadline,
+                               const std::function<void(const std::string&)>& still = nullptr);
 /// Waits for its end; false when time is up or an interruption came.
 bool wait_until_gone(const local_node& node, std::chrono::milliseconds time_max);
 /// A stop or go signal takes effect a little later than it is sent. False when time is up or an interruption came.

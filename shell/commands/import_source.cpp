@@ -19,8 +19,9 @@ outcome<import_source> import_source::open(const std::vector<std::string>& files
     const bool standard_input = name == "-";
     if (standard_input && std::count(files.begin(), files.end(), "-") > 1)
       return usage_failure("import: - (standard input) can stand only once");
-    const int fd =
-        standard_input ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    // Without O_NONBLOCK a FIFO would hold this process, deaf to Ctrl-C, until somebody opens its other end.
+    const int fd = standard_input ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                  : ::open(name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return failure(error::from_errno("open", name, errno).with_context("nothing was imported"));
     out.files_.push_back({standard_input ? "standard input" : name, fd, {}});
     struct stat about {};

@@ -59,6 +59,8 @@ outcome<void> load_module(session& s, const arguments& given) {
       return failure(status::failed, good.error().message() + "; give it one with --name");
     std::error_code failed;
     if (fs::is_directory(file, failed)) return failure(status::failed, file + " is a directory, not a module");
+    if (fs::exists(file, failed) && !fs::is_regular_file(file, failed))
+      return failure(status::failed, file + " is no regular file: a module is a shared object");
     auto request = request_for("POST", "/modules?name=" + transport::percent_encode(name));
     TROUPE_TRY(request.body, paths::read_file(file, limits::http_body_bytes_max));
     request.content_type = "application/octet-stream";

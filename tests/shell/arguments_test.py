@@ -1,4 +1,6 @@
 """Options, quoting, help and exit statuses: nothing here needs a cluster."""
+import os
+import subprocess
 import unittest
 
 from support import ShellTest
@@ -14,6 +16,17 @@ class Arguments(ShellTest):
         self.assertEqual(self.ok("help", "run"), self.ok("run", "--help"))
         self.assertIn("module build", self.ok("help", "module"))
         self.assertIn("module load", self.ok("help", "module"))
+
+    def test_output_that_goes_nowhere_is_no_success(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([self.program, "--help"], stdout=full, stderr=subprocess.PIPE, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"standard output can't be written: No space left on device", done.stderr)
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        done = subprocess.run([self.program, "--help"], stdout=write_end, stderr=subprocess.PIPE, timeout=20)
+        os.close(write_end)
+        self.assertEqual((done.returncode, done.stderr), (141, b""))
 
     def test_wrong_usage_is_2_and_suggests(self):
         self.assertIn("did you mean nodes?", self.refused(2, "nodse"))

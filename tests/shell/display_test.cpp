@@ -74,7 +74,7 @@ TEST_CASE("a job is told in a line: while it runs, when it has succeeded, when i
   job.name = "word_count";
   CHECK(progress_text(job) == "job 7 (word_count): waiting for its turn");
   job.state = api::job_state::running;
-  job.stages = {{"map", {64, 12, 4}}, {"reduce", {8, 0, 0}}};
+  job.stages = {{"map", {64, 12, 4}, {}}, {"reduce", {8, 0, 0}, {}}};
   job.lost_attempts = 1;
   CHECK(progress_text(job) == "job 7 (word_count): map 12/64 (4 running), reduce 0/8, 1 attempt lost");
   CHECK(stages_text(job).find("12/64  4 running") != std::string::npos);

@@ -22,4 +22,12 @@ bool is_ending(pid_t pid) {
   return false;
 }
 
+bool is_stopped(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const auto name_end = text.rfind(')');  // the name may hold anything
+  return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] == 'T';
+}
+
 }  // namespace troupe

@@ -7,4 +7,7 @@ namespace troupe {
 /// and locks until the kernel has freed its memory. A paused one is not ending.
 [[nodiscard]] bool is_ending(pid_t pid);
 
+/// Whether a process is stopped (SIGSTOP, SIGTSTP): it is there and does nothing.
+[[nodiscard]] bool is_stopped(pid_t pid);
+
 }  // namespace troupe

@@ -124,8 +124,8 @@ struct tallies {
 /// member answers whether it dropped it, so that never two of them run. One that was given back is not counted;
 /// - failures blamed on a task count; with 4, on at least min(2, live) members, the job fails. A second try goes to
 /// another member when there is one;
-/// - losses are not counted, but a task tried 64 times in all is given up, and such failures back off (50 ms, doubling,
-/// to 2 s);
+/// - losses are not counted, but a task tried 64 times in all is given up, and so is one with 16 losses in a row of
+/// which the last was a failure of the engine; such failures back off (50 ms, doubling, to 2 s: 20 s in all);
 /// - a member with 3 failures of the engine within a minute gets nothing for 10 s while another member is there;
 /// - an input segment without a live holder for `input_wait` fails the job.
 ///
@@ -135,6 +135,7 @@ class job_tracker {
   static constexpr time_ms backoff_ms_min = 50;
   static constexpr time_ms backoff_ms_max = 2'000;
   static constexpr time_ms input_wait_ms = 10'000;  ///< members of a restarted cluster come back within this
+  static constexpr std::uint8_t engine_losses_max = 16;
   static constexpr time_ms quarantine_ms = 10'000;
   static constexpr time_ms quarantine_window_ms = 60'000;
   static constexpr std::size_t quarantine_failures = 3;

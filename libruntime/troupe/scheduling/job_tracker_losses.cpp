@@ -36,7 +36,9 @@ void job_tracker::lose_attempt(time_ms now, const attempt_ref& what, failure_kin
   }
   leave_state(what.stage, what.task);
   make_pending(now, what.stage, what.task, now + wait);
-  if (t.tried >= metadata::attempts_per_task) {
+  // What is troupe's own trouble may pass; after so long it is a disk that stays full or a module that is nowhere.
+  const bool hopeless = kind == failure_kind::engine && t.losses >= engine_losses_max;
+  if (hopeless || t.tried >= metadata::attempts_per_task) {
     metadata::job_error error;
     error.message = task_name(what.stage, what.task) + " was tried " + std::to_string(t.tried) +
                     " times, the last time on " + name_of(t.where) + ": " + why;

@@ -133,6 +133,19 @@ result<void> data_directory::save_identity(const identity& who) {
   return replace_file(*operations_, path_, identity_name, {&part, 1});
 }
 
+result<std::string> data_directory::holds_data() const {
+  for (const auto* folder : {"raft", "segments", "logs", "modules"}) {
+    const auto where = path_ + "/" + folder;
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(where.c_str()), &::closedir);
+    if (!directory) return error::from_errno("list", where, errno);
+    while (const auto* entry = ::readdir(directory.get())) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") return std::string(folder) + "/" + name;
+    }
+  }
+  return std::string();
+}
+
 result<std::size_t> data_directory::purge_spill() {
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(spill().c_str()), &::closedir);
   if (!directory) return error::from_errno("list", spill(), errno);

@@ -49,6 +49,10 @@ class data_directory {
   /// Atomic and durable when it returns.
   result<void> save_identity(const identity& who);
 
+  /// What a node has left here («segments/1.seg»), or an empty text: of a directory without identity, whether it is
+  /// new.
+  [[nodiscard]] result<std::string> holds_data() const;
+
   /// Removes every file in spill/ : at start nothing in it belongs to anyone. Returns how many.
   result<std::size_t> purge_spill();
 

@@ -109,6 +109,17 @@ TEST_CASE("a worker that somebody kills fails its attempt") {
   CHECK(failure.message.find("killed by signal 9 (Killed)") == 0);
 }
 
+TEST_CASE("a worker that somebody stops is as good as dead") {
+  node n;
+  auto l = n.run(n.assignment("loop", 0));
+  l->wait_line("looping");
+  REQUIRE(::kill(static_cast<pid_t>(l->worker_pid_), SIGSTOP) == 0);
+  const auto failure = l->expect_failed();
+  CHECK(failure.kind == failure_kind::worker_died);
+  CHECK(failure.message.find("was stopped (SIGSTOP)") != std::string::npos);
+  n.run(n.assignment("produce", 0))->expect_finished();  // with another worker
+}
+
 TEST_CASE("a task above its time limit is killed") {
   node n;
   auto a = n.assignment("loop", 0);

@@ -366,7 +366,7 @@ TEST_CASE("A member with trouble of its own is left alone for a while, unless it
   }
 }
 
-TEST_CASE("An attempt that fails for ever without blame is given up after 64 tries") {
+TEST_CASE("An attempt whose input stays away without blame is given up after 64 tries") {
   job_tracker tracker(make_job(1, 1), make_input(1, {{a}}), 0);
   tracker.set_members(0, {make_member(1)});
   std::uint32_t tries = 0;
@@ -383,9 +383,36 @@ TEST_CASE("An attempt that fails for ever without blame is given up after 64 tri
       continue;
     }
     ++tries;
-    tracker.attempt_failed(tries, starts[0].what, {failure_kind::engine, errc::internal, "trouble", {}, {}});
+    tracker.attempt_failed(tries, starts[0].what, {failure_kind::input_lost, errc::unavailable, "trouble", {}, {}});
   }
   CHECK(tries == 64);
+}
+
+TEST_CASE("A task that the engine fails 16 times in a row fails the job with the reason, not at once") {
+  job_tracker tracker(make_job(1, 1), make_input(1, {{a}}), 0);
+  tracker.set_members(0, {make_member(1)});
+  time_ms now = 0;
+  int tries = 0;
+  for (;;) {
+    const auto effects = tracker.take_effects();
+    if (const auto finish = only<finish_effect>(effects); !finish.empty()) {
+      CHECK(finish[0].error->message.find("was tried 16 times") != std::string::npos);
+      CHECK(finish[0].error->message.find("no space left on device") != std::string::npos);
+      break;
+    }
+    const auto starts = only<start_effect>(effects);
+    if (starts.empty()) {
+      REQUIRE(tracker.wakeup());
+      now = std::max(now, *tracker.wakeup());
+      tracker.tick(now);
+      continue;
+    }
+    ++tries;
+    tracker.attempt_failed(now, starts[0].what,
+                           {failure_kind::engine, errc::io_error, "no space left on device", {}, {}});
+  }
+  CHECK(tries == job_tracker::engine_losses_max);
+  CHECK(now > 15'000);  // what frees itself has that long
 }
 
 TEST_CASE("A commit that metadata refuses for another digest fails the job with its words") {

@@ -140,3 +140,14 @@ TEST_CASE("spill files of an earlier life are purged") {
   CHECK(*data->purge_spill() == 2);
   CHECK(std::filesystem::is_empty(data->spill()));
 }
+
+TEST_CASE("what a node has left in its directory is found, so that no other begins in it") {
+  temporary_directory dir;
+  auto data = data_directory::open(dir / "data");
+  REQUIRE_OK(data);
+  CHECK(data->holds_data()->empty());
+  overwrite(data->spill() + "/a", "x");
+  CHECK(data->holds_data()->empty());
+  overwrite(data->segments() + "/1.seg", "x");
+  CHECK(*data->holds_data() == "segments/1.seg");
+}
