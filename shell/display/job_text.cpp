@@ -1,5 +1,6 @@
 #include <shell/display/job_text.hpp>
 
+#include <algorithm>
 #include <shell/display/progress.hpp>
 #include <shell/display/table.hpp>
 #include <troupe/base/text.hpp>
@@ -25,7 +26,16 @@ std::string progress_text(const api::job& job) {
   auto out = called(job);
   if (job.state == api::job_state::queued) return out + ": waiting for its turn";
   out += ":";
+  // Of many stages only those that something happens in, and how many are done.
+  const bool many = job.stages.size() > 3;
+  if (many) {
+    const auto done = std::count_if(job.stages.begin(), job.stages.end(),
+                                    [](const api::job_stage& s) { return s.tasks.done == s.tasks.total; });
+    out += " " + std::to_string(done) + " of " + std::to_string(job.stages.size()) + " stages done";
+  }
   for (const auto& stage : job.stages) {
+    const bool quiet = stage.tasks.running == 0 && (stage.tasks.done == 0 || stage.tasks.done == stage.tasks.total);
+    if (many && quiet) continue;
     out += (out.back() == ':' ? " " : ", ") + stage.name + " " + std::to_string(stage.tasks.done) + "/" +
            std::to_string(stage.tasks.total);
     if (stage.tasks.running != 0) out += " (" + std::to_string(stage.tasks.running) + " running)";

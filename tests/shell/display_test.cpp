@@ -78,6 +78,16 @@ TEST_CASE("a job is told in a line: while it runs, when it has succeeded, when i
   job.lost_attempts = 1;
   CHECK(progress_text(job) == "job 7 (word_count): map 12/64 (4 running), reduce 0/8, 1 attempt lost");
   CHECK(stages_text(job).find("12/64  4 running") != std::string::npos);
+  auto many = job;
+  many.stages = {{"read, combine", {8, 8, 0}}, {"fold", {4, 1, 2}}, {"join", {4, 0, 0}}, {"sort, write", {4, 0, 0}}};
+  CHECK(progress_text(many) == "job 7 (word_count): 1 of 4 stages done, fold 1/4 (2 running), 1 attempt lost");
+  many.stages[1].numbers.spilled_bytes = 3 << 20;
+  CHECK(stage_numbers_text(many).find("3.00 MiB") != std::string::npos);
+  api::job_plan plan;
+  plan.job = "ranked";
+  plan.stages = {{0, "read, combine", {"corpus, a split for each task"}, 8, 2, "a shuffle of 2 partitions", {}}};
+  CHECK(plan_text(plan).find("stage 0  read, combine  8 tasks\n    reads   corpus, a split for each task\n") !=
+        std::string::npos);
   job.state = api::job_state::succeeded;
   job.started_at = api::timestamp{1000};
   job.finished_at = api::timestamp{4200};
