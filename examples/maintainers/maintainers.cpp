@@ -45,8 +45,7 @@ constexpr auto sources = troupe::read_lines<1>() |
 TROUPE_JOB(maintainers, packages | troupe::left_join(sources) | troupe::map([](const auto& joined) {
                           const auto& [size, maintainer] = joined.second;
                           return std::pair(maintainer.value_or("(unknown)"), size);
-                        }) |
-                            troupe::fold_by_key<add>() |
+                        }) | troupe::fold_by_key<add>() |
                             troupe::sort_by_descending([](const auto& m) { return m.second.packages; }) |
                             troupe::write("maintainer", "totals"));
 

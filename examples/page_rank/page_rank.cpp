@@ -49,18 +49,17 @@ constexpr auto packages = links | troupe::flat_map<std::string_view>([](const au
                           troupe::distinct() | troupe::map([](std::string_view name) { return rank(name, 0.0); }) |
                           troupe::keep();
 
-TROUPE_JOB(page_rank, packages | troupe::map([](const rank& r) { return rank(r.first, 1.0); }) |
-                          troupe::iterate<10>([](auto ranks) {
-                            return ranks | troupe::join(lists) |
-                                   troupe::flat_map<rank>([](const auto& joined, auto& emit) {
-                                     const auto& [rank, targets] = joined.second;
-                                     for (const auto& target : targets)
-                                       emit({target, rank / static_cast<double>(targets.size())});
-                                   }) |
-                                   troupe::union_with(packages) | troupe::fold_by_key<troupe::sum>() |
-                                   troupe::map([](const rank& r) { return rank(r.first, 0.15 + 0.85 * r.second); });
-                          }) |
-                          troupe::sort_by_descending([](const rank& r) { return r.second; }) |
+TROUPE_JOB(page_rank, packages | troupe::map([](const rank& r) {
+                        return rank(r.first, 1.0);
+                      }) | troupe::iterate<10>([](auto ranks) {
+                        return ranks | troupe::join(lists) | troupe::flat_map<rank>([](const auto& joined, auto& emit) {
+                                 const auto& [rank, targets] = joined.second;
+                                 for (const auto& target : targets)
+                                   emit({target, rank / static_cast<double>(targets.size())});
+                               }) |
+                               troupe::union_with(packages) | troupe::fold_by_key<troupe::sum>() |
+                               troupe::map([](const rank& r) { return rank(r.first, 0.15 + 0.85 * r.second); });
+                      }) | troupe::sort_by_descending([](const rank& r) { return r.second; }) |
                           troupe::write("package", "rank"));
 
 }  // namespace page_rank

@@ -33,11 +33,10 @@ inline std::uint64_t bytes_of(std::string_view line) {
 using counted = std::pair<std::string_view, std::uint64_t>;
 constexpr auto by_count = [](const counted& c) { return c.second; };
 
-TROUPE_JOB(top_paths, troupe::read_lines() |
-                          troupe::map([](std::string_view line) { return counted(path_of(line), 1); }) |
-                          troupe::filter([](const counted& c) { return !c.first.empty(); }) |
-                          troupe::fold_by_key<troupe::sum>() | troupe::top<20>(by_count) |
-                          troupe::write("path", "requests"));
+TROUPE_JOB(top_paths,
+           troupe::read_lines() | troupe::map([](std::string_view line) { return counted(path_of(line), 1); }) |
+               troupe::filter([](const counted& c) { return !c.first.empty(); }) | troupe::fold_by_key<troupe::sum>() |
+               troupe::top<20>(by_count) | troupe::write("path", "requests"));
 
 TROUPE_JOB(top_hosts, troupe::read_lines() | troupe::map([](std::string_view line) {
                         return counted(line.substr(0, line.find(' ')), bytes_of(line));
