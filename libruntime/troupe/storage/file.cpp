@@ -104,20 +104,24 @@ result<void> file::write(std::span<const bytes_view> parts, std::uint64_t positi
   }
 }
 
-result<void> file::read(char* out, std::size_t size, std::uint64_t position) const {
-  while (size != 0) {
-    const iovec vector{out, size};
-    const auto got = operations_->preadv(fd_, &vector, 1, static_cast<off_t>(position));
+result<std::size_t> file::read_up_to(char* out, std::size_t size, std::uint64_t position) const {
+  std::size_t done = 0;
+  while (done != size) {
+    const iovec vector{out + done, size - done};
+    const auto got = operations_->preadv(fd_, &vector, 1, static_cast<off_t>(position + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return error::from_errno("read", path_, errno);
-    if (got == 0)
-      return error{errc::corrupted, path_ + " ends at byte " + std::to_string(position) + ", " + std::to_string(size) +
-                                        " more were expected"};
-    out += got;
-    size -= static_cast<std::size_t>(got);
-    position += static_cast<std::uint64_t>(got);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
   }
-  return ok();
+  return done;
+}
+
+result<void> file::read(char* out, std::size_t size, std::uint64_t position) const {
+  TROUPE_TRY(const auto got, read_up_to(out, size, position));
+  if (got == size) return ok();
+  return error{errc::corrupted, path_ + " ends at byte " + std::to_string(position + got) + ", " +
+                                    std::to_string(size - got) + " more were expected"};
 }
 
 result<bytes> file::read(std::size_t size, std::uint64_t position) const {

@@ -63,6 +63,8 @@ class file {
   /// Fills `size` bytes; `corrupted` when the file ends before.
   result<void> read(char* out, std::size_t size, std::uint64_t position) const;
   result<bytes> read(std::size_t size, std::uint64_t position) const;
+  /// As many as there are, at most `size`.
+  result<std::size_t> read_up_to(char* out, std::size_t size, std::uint64_t position) const;
 
   /// fdatasync; aborts the process when it fails.
   void sync();

@@ -2,39 +2,13 @@
 
 #include <algorithm>
 #include <string>
+#include <troupe/storage/batch_walk.hpp>
 #include <troupe/storage/open_segment.hpp>
 
 namespace troupe::storage {
 namespace {
 
 std::string path_of(const std::string& directory, segment_id id) { return directory + "/" + to_string(id) + ".seg"; }
-
-/// Goes over the batches of [from, to) of the batches region by pread, each checked, until `each` says false.
-template <class F>
-result<void> walk(const file& f, segment_id id, std::uint64_t from, std::uint64_t to, F&& each) {
-  bytes raw;
-  for (auto position = from; position + format::batch_header_bytes <= to;) {
-    raw.resize(format::batch_header_bytes);
-    TROUPE_TRY_VOID(f.read(raw.data(), raw.size(), format::segment_header_bytes + position));
-    const auto header = format::decode_batch_header(raw, id);
-    if (!header) return header.error().with_context(f.path() + ", position " + std::to_string(position));
-    const auto size = format::batch_header_bytes + std::size_t{header->payload_bytes};
-    if (size > to - position)
-      return error{errc::corrupted,
-                   f.path() + ": the batch at position " + std::to_string(position) + " goes beyond the end"};
-    raw.resize(size);
-    TROUPE_TRY_VOID(f.read(raw.data() + format::batch_header_bytes, header->payload_bytes,
-                           format::segment_header_bytes + position + format::batch_header_bytes));
-    const auto payload = bytes_view(raw).substr(format::batch_header_bytes);
-    if (!format::batch_crc_fits(raw.data(), payload))
-      return error{errc::corrupted,
-                   f.path() + ": the batch at position " + std::to_string(position) + " does not fit its checksum"};
-    TROUPE_TRY(const bool go_on, each(*header, bytes_view(raw)));
-    if (!go_on) break;
-    position += size;
-  }
-  return ok();
-}
 
 /// Sums up everything up to exactly `records` and `file_bytes`.
 result<open_segment::outcome> sum_up(const file& f, segment_id id, std::uint64_t records, std::uint64_t file_bytes,
@@ -44,14 +18,15 @@ result<open_segment::outcome> sum_up(const file& f, segment_id id, std::uint64_t
   TROUPE_TRY(const auto head, format::decode_segment_header(raw_header));
   if (head.segment != id)
     return error{errc::corrupted, f.path() + ": the file says that it is segment " + to_string(head.segment)};
-  TROUPE_TRY_VOID(walk(f, id, 0, file_bytes, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
-    if (header.first_offset != builder.next_offset())
-      return error{errc::corrupted, f.path() + ": a batch begins with record " + to_string(header.first_offset) +
-                                        ", not " + to_string(builder.next_offset())};
-    builder.add(header, raw.data(), raw.substr(format::batch_header_bytes));
-    out.last_append_unix_ms = std::max(out.last_append_unix_ms, header.append_time_unix_ms);
-    return true;
-  }));
+  TROUPE_TRY_VOID(
+      walk_batches(f, id, 0, file_bytes, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
+        if (header.first_offset != builder.next_offset())
+          return error{errc::corrupted, f.path() + ": a batch begins with record " + to_string(header.first_offset) +
+                                            ", not " + to_string(builder.next_offset())};
+        builder.add(header, raw.data(), raw.substr(format::batch_header_bytes));
+        out.last_append_unix_ms = std::max(out.last_append_unix_ms, header.append_time_unix_ms);
+        return true;
+      }));
   if (builder.file_bytes() != file_bytes || builder.next_offset().value != records)
     return error{errc::corrupted, f.path() + " has no border of batches at record " + std::to_string(records) +
                                       ", byte " + std::to_string(file_bytes)};
@@ -72,7 +47,7 @@ result<bytes> collect(const file& f, segment_id id, std::uint64_t from_byte, std
                       record_offset below, std::size_t bytes_max) {
   bytes out;
   auto walked =
-      walk(f, id, from_byte, to_byte, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
+      walk_batches(f, id, from_byte, to_byte, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
         const auto end = header.first_offset.value + header.count;
         if (end > below.value) return false;
         if (end <= from.value || header.count == 0) return true;

@@ -6,7 +6,9 @@
 #include <charconv>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
+#include <troupe/storage/batch_walk.hpp>
 #include <troupe/storage/segment_store.hpp>
 
 namespace troupe::storage {
@@ -48,6 +50,37 @@ constexpr std::size_t look_bytes = 1 << 20;
 /// A batch of an open segment may end in so many zeros of its own: an append is no larger.
 constexpr std::uint64_t zeros_kept = 2 << 20;
 
+bool is_zero(bytes_view data) {
+  return data.empty() || (data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
+}
+
+/// The scan of a file in which nothing is wrong, as almost all are: in pieces, so that its size costs no memory. A take
+/// over waits for this.
+std::optional<format::scan_result> scan_whole(const file& f, segment_id id, std::uint64_t batches_bytes,
+                                              record_offset known_high_water_mark) {
+  format::scan_result scan;
+  scan.high_water_mark = known_high_water_mark;
+  bool in_order = true;
+  // It ends with an error where the zeros begin; whether they are zeros is looked at below.
+  (void)walk_batches(f, id, 0, batches_bytes, [&](const format::batch_header& header, bytes_view raw) -> result<bool> {
+    in_order = header.first_offset.value == scan.records;
+    if (!in_order) return false;
+    scan.intact_bytes += raw.size();
+    scan.records += header.count;
+    scan.high_water_mark = std::max(scan.high_water_mark, header.high_water_mark);
+    scan.append_time_unix_ms = std::max(scan.append_time_unix_ms, header.append_time_unix_ms);
+    return true;
+  });
+  if (!in_order || scan.records < scan.high_water_mark.value) return std::nullopt;
+  batch_buffer rest(f, scan.intact_bytes, batches_bytes);
+  while (rest.left() > 0) {
+    const auto piece = rest.ahead(1);
+    if (!piece || !is_zero(*piece)) return std::nullopt;
+    rest.skip(piece->size());
+  }
+  return scan;
+}
+
 /// Where what was written ends, at the latest: room that was reserved and never written reads as zeros, and is not
 /// worth being kept in memory.
 result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64_t size) {
@@ -55,8 +88,7 @@ result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64
   bytes piece;
   for (auto at = from; at < size; at += piece.size()) {
     TROUPE_TRY(piece, f.read(static_cast<std::size_t>(std::min<std::uint64_t>(look_bytes, size - at)), at));
-    const bool zeros = piece[0] == 0 && std::memcmp(piece.data(), piece.data() + 1, piece.size() - 1) == 0;
-    if (!zeros) end = at + piece.size();
+    if (!is_zero(piece)) end = at + piece.size();
   }
   return std::min(size, end + zeros_kept);
 }
@@ -86,6 +118,10 @@ result<segment_store::inspection> segment_store::inspect(segment_id id, record_o
     if (!header) return header.error().with_context(path(id));
     if (header->segment != id)
       return error{errc::corrupted, path(id) + ": the file says that it is segment " + to_string(header->segment)};
+    if (auto clean = scan_whole(f, id, size - format::segment_header_bytes, known_high_water_mark)) {
+      found.scan = std::move(*clean);
+      return found;
+    }
     TROUPE_TRY(const std::uint64_t written, end_of_data(f, format::segment_header_bytes, size));
     batches_bytes = written - format::segment_header_bytes;
   } else {

@@ -29,6 +29,7 @@ class faulty_operations : public troupe::storage::file_operations {
   bool fail_rename = false;
   bool fail_fallocate = false;  ///< ENOSPC
   int fdatasyncs = 0, fsyncs = 0, writes = 0;
+  int reads = 0;
   std::set<int> open_files;
 
   int open(const char* path, int flags, mode_t mode) override {
@@ -58,11 +59,12 @@ class faulty_operations : public troupe::storage::file_operations {
     return done;
   }
   ssize_t preadv(int fd, const iovec* parts, int count, off_t position) override {
+    ++reads;
     if (interrupted()) return -1;
     iovec first = parts[0];
-    if (count != 1 || first.iov_len <= read_bytes_max) return file_operations::preadv(fd, parts, count, position);
-    first.iov_len = read_bytes_max;
-    return file_operations::preadv(fd, &first, 1, position);
+    const bool whole = count != 1 || first.iov_len <= read_bytes_max;
+    if (!whole) first.iov_len = read_bytes_max;
+    return file_operations::preadv(fd, whole ? parts : &first, whole ? count : 1, position);
   }
   int fdatasync(int fd) override {
     ++fdatasyncs;

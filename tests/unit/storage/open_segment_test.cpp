@@ -217,3 +217,48 @@ TEST_CASE("promises that were forgotten do not fill the disk") {
   CHECK(std::filesystem::file_size(where.path() / "promises") < 4200 * 24);
   CHECK(promise_log::open(disk, where.text())->promises() == std::map<segment_id, epoch>{{segment_id{1}, epoch{2}}});
 }
+
+// A take-over waits for both; a call for each batch made it a second.
+TEST_CASE("a segment of many small batches is looked at and sealed in few reads") {
+  folder where;
+  faulty_operations disk;
+  auto made = open_segment::create(disk, where.text(), id, info(64 << 20));
+  REQUIRE_OK(made);
+  bytes all;
+  std::uint64_t records = 0;
+  for (; all.size() < 3 << 20; ++records) all += batch(records, "a small one\n");
+  REQUIRE_OK(made->append(0, all));
+  made->sync();
+  segment_store store(where.text(), disk);
+  const auto found = store.inspect(id);
+  REQUIRE_OK(found);
+  CHECK(found->scan.state == format::scan_state::whole);
+  CHECK(found->scan.records == records);
+  CHECK(found->scan.intact_bytes == all.size());
+  CHECK(disk.reads < 100);  // a MiB each
+  disk.reads = 0;
+  const auto sealed = made->seal(records, all.size(), true);
+  REQUIRE_OK(sealed);
+  CHECK(sealed->summary.digest == xxh3_128(all));
+  CHECK(disk.reads < 20);
+}
+
+TEST_CASE("a batch behind a hole is found: what a loss of power left out is no end") {
+  folder where;
+  faulty_operations disk;
+  const auto first = batch(0, "one\n"), far = batch(2, "three\n");
+  {
+    auto made = open_segment::create(disk, where.text(), id, info(1 << 20));
+    REQUIRE_OK(made);
+    REQUIRE_OK(made->append(0, first));
+    made->sync();
+    auto f = file::open(disk, where.text() + "/7.seg", O_RDWR);
+    REQUIRE_OK(f);
+    REQUIRE_OK(f->write(far, format::segment_header_bytes + (200 << 10)));
+  }
+  segment_store store(where.text(), disk);
+  const auto found = store.inspect(id);
+  REQUIRE_OK(found);
+  CHECK(found->scan.state == format::scan_state::damaged);
+  CHECK(found->scan.records == 1);
+}
