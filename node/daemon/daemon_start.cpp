@@ -103,6 +103,10 @@ result<void> daemon::impl::open_stores() {
   }
   TROUPE_TRY(auto store, data::module_store::open(directory->modules()));
   modules.emplace(std::move(store));
+  // Reading checks the hash, and removes what is damaged: another node may have a good one.
+  for (const auto& hash : modules->list())
+    if (const auto whole = modules->read(hash); !whole)
+      log.warning("modules", whole.error().message() + "; it is fetched anew when a job needs it");
   dataflow::block_store_options options;
   options.spill_directory = directory->spill();
   options.budget_bytes =

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import unittest
 
-from support.cluster import BIN, Cluster, ClusterTest
+from support.cluster import BIN, Cluster, ClusterTest, make_counted_text, read_counts
 
 
 class Refusals(ClusterTest):
@@ -154,6 +154,39 @@ class DownAndUp(ClusterTest):
         self.cluster.shell("down")
         self.cluster.shell("start", "node1", "node2")  # two of three voters
         self.assertEqual([self.cluster.nodes()[name]["state"] for name in ("node1", "node2")], ["alive", "alive"])
+
+    def test_what_was_damaged_meanwhile_is_refused_or_made_anew(self):
+        self.cluster = Cluster(nodes=3, slots=1)
+        self.addCleanup(self.cluster.close)
+        text, counts = make_counted_text(self.cluster.folder / "text", 4)
+        self.cluster.shell("import", text, "to", "text", "--copies", "3")
+        self.cluster.load("word_count")
+        self.cluster.shell("run", "word_count", "text", "to", "counts")
+        self.cluster.shell("down")
+        # A module with other bytes than its name says: the right ones come from another node.
+        module, = (self.cluster.node_folder("node2") / "modules").glob("*.so")
+        right = module.read_bytes()
+        module.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+        self.cluster.up()
+        self.cluster.shell("kill", "node3")
+        self.cluster.shell("run", "word_count", "text", "to", "again")
+        self.assertEqual(read_counts(self.cluster, "again"), counts)
+        self.assertTrue(not module.exists() or module.read_bytes() == right)
+        # Without its identity a directory with data is nobody's: no other cluster begins in it.
+        self.cluster.shell("down")
+        (self.cluster.node_folder("node1") / "identity.json").unlink()
+        refused = self.cluster.run("start", "node1")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("its identity.json is gone", refused.stderr)
+
+    def test_a_majority_comes_up_without_the_first_node(self):
+        self.cluster = Cluster(nodes=3, slots=1)
+        self.addCleanup(self.cluster.close)
+        self.cluster.wait_until("three voters", lambda: [n["role"] for n in self.cluster.nodes().values()].count("voter") == 2)
+        self.cluster.shell("down")
+        shutil.rmtree(self.cluster.node_folder("node1"))
+        self.cluster.shell("start", "node2", "node3")
+        self.assertEqual([self.cluster.nodes()[name]["state"] for name in ("node2", "node3")], ["alive", "alive"])
 
 
 if __name__ == "__main__":
