@@ -79,12 +79,15 @@ asio::awaitable<void> log_links::dial_for_ever(key whom) {
 }
 
 void log_links::accept(transport::connection incoming) {
+  if (stopped_) return;  // closed, so that the other side knows and dials again
   incoming.forget();
   auto moved = incoming.move_to(with_.io.get_executor());
   if (!moved) return;
   auto shared = std::make_shared<transport::connection>(std::move(*moved));
-  asio::post(with_.io, [self = shared_from_this(), shared] {
-    if (self->stopped_) return;
+  // Weak: nothing that waits in the queue may keep the queue, and with it the connection, when nobody runs it any more.
+  asio::post(with_.io, [weak = weak_from_this(), shared] {
+    const auto self = weak.lock();
+    if (!self || self->stopped_) return;
     asio::co_spawn(self->with_.io, self->greet(std::move(*shared)), asio::detached);
   });
 }

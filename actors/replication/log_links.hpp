@@ -1,5 +1,6 @@
 #pragma once
 #include <actors/replication/log_frames.hpp>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
@@ -91,7 +92,7 @@ class log_links : public std::enable_shared_from_this<log_links> {
   [[nodiscard]] std::string address_of(member_id id) const;
 
   settings with_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   std::set<member_id> live_;
   std::set<key> dialling_;
   std::map<key, session_ptr> sessions_;

@@ -300,8 +300,10 @@ log_plane::~log_plane() { stop(); }
 void log_plane::stop() { impl_->stop(); }
 
 void log_plane::serve(transport::gate& gate) {
-  gate.on(transport::protocol::log,
-          [links = impl_->links](transport::connection incoming) { links->accept(std::move(incoming)); });
+  // Weak: the gate may outlive this plane, whose thread the links need.
+  gate.on(transport::protocol::log, [weak = std::weak_ptr(impl_->links)](transport::connection incoming) {
+    if (const auto links = weak.lock()) links->accept(std::move(incoming));
+  });
 }
 
 void log_plane::append(append_request what, reply<append_outcome> then) {
