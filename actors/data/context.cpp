@@ -114,7 +114,8 @@ boost::asio::awaitable<result<void>> context::barrier(std::chrono::milliseconds 
   co_return co_await std::move(pending);
 }
 
-void context::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why) {
+void context::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made,
+                            const std::string& why) {
   {
     const std::lock_guard lock(damage_mutex_);
     if (damage_reported_.size() >= damage_remembered_max) damage_reported_.clear();
@@ -134,6 +135,11 @@ void context::report_damage(dataset_id dataset, segment_id segment, member_id ho
                            const std::lock_guard lock(self->damage_mutex_);
                            self->damage_reported_.erase({segment, holder, made});
                          });
+}
+
+void context::forget_damage(segment_id segment) {
+  const std::lock_guard lock(damage_mutex_);
+  std::erase_if(damage_reported_, [&](const auto& told) { return std::get<segment_id>(told) == segment; });
 }
 
 }  // namespace troupe::data

@@ -36,6 +36,8 @@ struct context : std::enable_shared_from_this<context> {
   boost::asio::awaitable<result<void>> barrier(std::chrono::milliseconds time_max);
   /// A copy is bad: once per copy, without waiting for metadata.
   void report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why);
+  /// Its holders have changed: damage is told again, also what was refused because the copy was the last one.
+  void forget_damage(segment_id segment);
 
   [[nodiscard]] transport::steady_time request_deadline() const { return transport::after(options.request_time_max); }
   [[nodiscard]] transport::steady_time stall_deadline() const { return transport::after(options.stall_time_max); }

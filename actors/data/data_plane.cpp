@@ -119,6 +119,8 @@ void data_plane::impl::on_change(const metadata::command& what, const result<met
       if (!c->is_self(state->id)) drop(state->id);
       collect_soon();
     }
+  } else if (const auto* added = std::get_if<metadata::add_holder>(&what)) {
+    c->forget_damage(added->segment);
   } else if (const auto* again = std::get_if<metadata::register_member>(&what)) {
     if (!c->is_self(again->who.id)) drop(again->who.id);
   } else if (const auto* loaded = std::get_if<metadata::load_module>(&what)) {
@@ -284,7 +286,8 @@ void data_plane::head(const std::string& name, std::uint64_t limit, reply<std::v
                       std::move(then));
 }
 
-void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made, const std::string& why) {
+void data_plane::report_damage(dataset_id dataset, segment_id segment, member_id holder, log_index made,
+                               const std::string& why) {
   impl_->c->report_damage(dataset, segment, holder, made, why);
 }
 

@@ -12,9 +12,12 @@ garbage_collector::verdict garbage_collector::judge(segment_id id) const {
   const auto own = context_->self();
   return context_->parts.metadata.read([&](const metadata::state& s) {
     if (const auto* listed = s.find_segment(id)) {
-      // A damaged copy that was taken off is kept for a while: its good batches may be wanted when all others are gone.
       const bool held = std::find(listed->holders.begin(), listed->holders.end(), own) != listed->holders.end();
-      return held ? verdict::needed : verdict::unknown;
+      const auto there =
+          std::count_if(listed->holders.begin(), listed->holders.end(), [&](member_id h) { return s.is_live(h); });
+      // What lies here uncounted (a copy that was taken off, or that an earlier start left open) may be the last good
+      // one for as long as the segment has not the copies it should have; after that it is kept for a while.
+      return held || there < s.find_dataset(*s.owner_of(id))->copies ? verdict::needed : verdict::unknown;
     }
     if (s.owner_of(id)) return verdict::needed;
     return context_->known_segments.count(id) != 0 ? verdict::let_go : verdict::unknown;

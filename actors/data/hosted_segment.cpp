@@ -6,7 +6,8 @@ namespace troupe::data {
 namespace asio = boost::asio;
 
 asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(context_ptr c,
-                                                                              block_protocol::open_segment what) {
+                                                                              block_protocol::open_segment what,
+                                                                              place where) {
   if (c->stopping) co_return error{errc::cancelled, "this node is stopping"};
   if (!c->writing.insert(what.segment).second)
     co_return error{errc::already_exists, "segment " + to_string(what.segment) + " is being written on " +
@@ -25,8 +26,8 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
   info.expected_bytes = std::min<std::uint64_t>(what.expected_bytes, 2 * limits::segment_bytes);
   auto& store = c->parts.segments;
   const auto id = what.segment;
-  auto made_pending = c->disk.run([&store, id, info]() -> result<std::shared_ptr<storage::segment_writer>> {
-    auto writer = store.create(id, info);
+  auto made_pending = c->disk.run([&store, id, info, where]() -> result<std::shared_ptr<storage::segment_writer>> {
+    auto writer = where == place::replaced ? store.create_replacement(id, info) : store.create(id, info);
     if (!writer && writer.error().code() == errc::already_exists) {
       if (auto sealed = store.open(id); sealed || sealed.error().code() != errc::failed_precondition)
         return writer.error();
@@ -83,9 +84,9 @@ asio::awaitable<result<void>> hosted_segment::append_encoded(bytes_view& batches
   co_return ok();
 }
 
-asio::awaitable<result<format::segment_summary>> hosted_segment::seal() {
+asio::awaitable<result<format::segment_summary>> hosted_segment::seal(std::optional<format::segment_summary> expected) {
   auto writer = writer_;
-  auto pending = context_->disk.run([writer] { return writer->seal(); });
+  auto pending = context_->disk.run([writer, expected] { return writer->seal(expected); });
   co_return co_await std::move(pending);
 }
 

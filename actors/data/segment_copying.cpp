@@ -38,7 +38,7 @@ asio::awaitable<result<void>> receive_batches(context_ptr c, transport::framed& 
 }  // namespace
 
 asio::awaitable<result<void>> pull_copy(context_ptr c, pull_segment what) {
-  auto hosted = co_await hosted_segment::open(c, what.what);
+  auto hosted = co_await hosted_segment::open(c, what.what, hosted_segment::place::replaced);
   if (!hosted) co_return hosted.error();
   auto lease = co_await c->peers.get(what.from, peer_pool::purpose::request, c->request_deadline(), true);
   if (!lease) co_return lease.error();
@@ -52,16 +52,10 @@ asio::awaitable<result<void>> pull_copy(context_ptr c, pull_segment what) {
   auto received = co_await receive_batches(c, lease->stream(), **hosted, c->name_of(what.from));
   if (!received) co_return received.error();
   std::move(*lease).give_back();
-  auto sealed = co_await (*hosted)->seal();
-  if (!sealed) co_return sealed.error();
-  if (*sealed == what.summary) co_return ok();
-  auto& store = c->parts.segments;
-  const auto id = what.what.segment;
-  auto removed_pending = c->disk.run([&store, id] { return store.remove(id); });
-  auto removed = co_await std::move(removed_pending);
-  if (!removed) co_return removed.error();
-  co_return error{errc::corrupted, "the copy of segment " + to_string(id) + " made from " + c->name_of(what.from) +
-                                       " has another digest"};
+  const std::optional<format::segment_summary> expected(what.summary);
+  auto sealed = co_await (*hosted)->seal(expected);
+  if (!sealed) co_return sealed.error().with_context("a copy made from " + c->name_of(what.from));
+  co_return ok();
 }
 
 asio::awaitable<result<void>> ask_to_pull(context_ptr c, member_id target, pull_segment what) {

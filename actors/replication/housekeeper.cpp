@@ -17,6 +17,7 @@ using transport::steady_time;
 namespace {
 constexpr std::size_t copies_at_once = 2;
 constexpr auto pause_after_failure = 10s;  ///< for the segment that could not be copied
+constexpr auto head_start = 500ms;         ///< to look at a file of 64 MiB and say that it is whole
 constexpr auto proposal_time_max = 10s;
 constexpr auto check_time_max = 10min;
 constexpr std::uint64_t scrub_bytes_per_second = 8 << 20;
@@ -24,6 +25,7 @@ constexpr std::uint64_t scrub_bytes_per_second = 8 << 20;
 replication::repair_options repair_options_of(const log_plane_options& o) {
   replication::repair_options out;
   out.bytes_per_second = o.repair_bytes_per_second;
+  out.head_start = head_start;
   return out;
 }
 
@@ -31,7 +33,7 @@ steady_time steady(replication::time_point at) { return std::chrono::time_point_
 }  // namespace
 
 housekeeper::housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checker, std::shared_ptr<leader_host> leaders,
-                         std::function<bool(segment_id)> replica_busy)
+                         std::function<bool(segment_id)> replica_busy, adopt_function adopt)
     : context_(std::move(c)),
       checker_(std::move(checker)),
       leaders_(std::move(leaders)),
@@ -39,7 +41,8 @@ housekeeper::housekeeper(log_context_ptr c, std::shared_ptr<copy_checker> checke
       planner_(repair_options_of(context_->options)),
       bandwidth_(context_->options.repair_bytes_per_second),
       scrub_bandwidth_(scrub_bytes_per_second),
-      scrub_(context_->options.scrub_period) {}
+      scrub_(context_->options.scrub_period),
+      adopt_(std::move(adopt)) {}
 
 void housekeeper::start() {
   asio::co_spawn(context_->io, repair_for_ever(), asio::detached);
@@ -73,10 +76,12 @@ asio::awaitable<void> housekeeper::repair_for_ever() {
   const auto self = shared_from_this();
   while (!context_->stopping) {
     const auto seen = changed_.generation();
+    const auto files = co_await files_to_adopt();
+    if (context_->stopping) co_return;
     const auto now = context_->now().now;
     std::erase_if(failed_until_, [&](const auto& one) { return one.second <= std::chrono::steady_clock::now(); });
     const auto tasks = context_->parts.metadata.read(
-        [&](const metadata::state& s) { return planner_.plan(now, s, context_->self.member); });
+        [&](const metadata::state& s) { return planner_.plan(now, s, context_->self.member, files); });
     for (const auto& task : tasks) {
       if (copying_.size() >= copies_at_once) break;
       if (replica_busy_(task.segment)) continue;  // an old seal would cut the new copy: soon again
@@ -87,56 +92,122 @@ asio::awaitable<void> housekeeper::repair_for_ever() {
   }
 }
 
-/// One copy, from the first holder that can give it. What lies here already (a copy that was given up, or made by a try
-/// that metadata never heard of) counts when it is whole.
+/// Files of segments that lack copies need not be fetched if they are whole: what lies here. Empty when nothing lacks.
+asio::awaitable<std::set<segment_id>> housekeeper::files_to_adopt() {
+  const auto self = shared_from_this();
+  std::set<segment_id> out;
+  const bool wanted = context_->parts.metadata.read(
+      [&](const metadata::state& s) { return replication::repair_planner::is_wanted(s, context_->self.member); });
+  if (!wanted) {
+    useless_.clear();  // another copy may lie there when it is wanted again
+    co_return out;
+  }
+  using ids = std::vector<segment_id>;
+  auto pending = transport::await_result<ids>(
+      [&](std::function<void(result<ids>)> then) {
+        std::function<void()> task = [c = context_, then] {
+          asio::post(c->io, [then, found = c->parts.segments.list()] { then(found); });
+        };
+        if (!context_->disk.post(std::move(task))) then(error{errc::resource_exhausted, "too much waits for the disk"});
+      },
+      after(check_time_max));
+  const auto found = co_await std::move(pending);
+  if (!found) co_return out;
+  for (const auto id : *found)
+    if (!useless_.contains(id)) out.insert(id);
+  co_return out;
+}
+
 asio::awaitable<void> housekeeper::copy(replication::copy_task task) {
+  const auto self = shared_from_this();
+  const auto id = task.segment;
+  auto source = context_->self.member;
+  auto made = co_await have_copy(task, source);
+  if (made && !context_->stopping) {
+    metadata::command what = metadata::add_holder{task.dataset, id, context_->self, source, task.digest};
+    const auto listed = co_await propose(std::move(what));
+    if (!listed) made = listed.error();
+    if (listed) {
+      const auto which = "copy of segment " + to_string(id) + " of dataset " + to_string(task.dataset);
+      const auto text = source == context_->self.member ? "the " + which + " that lay here is whole and counts again"
+                                                        : "a " + which + " was made from " + context_->name_of(source);
+      context_->parts.journal.append("copy_made", context_->name_of(context_->self.member), text);
+    }
+  }
+  if (!made) failed_until_[id] = after(pause_after_failure);
+  copying_.erase(id);
+  changed_.notify_all();
+}
+
+/// What lies here already (given up, left open by an earlier start, or made by a try that metadata never heard of)
+/// counts when it is whole. If it is not, it stays until a copy from another member is: there may be no other.
+asio::awaitable<result<void>> housekeeper::have_copy(replication::copy_task task, member_id& source) {
   const auto self = shared_from_this();
   const auto id = task.segment;
   checked_copy expected;
   expected.segment = id;
   expected.digest = task.digest;
-  auto verdict = co_await check(expected);
-  member_id source = task.sources.front();
-  result<void> made = ok();
-  if (verdict.code == errc::resource_exhausted) {
-    made = error{verdict.code, verdict.why};
-  } else if (verdict.code != errc::none) {
-    if (verdict.code != errc::not_found) {
-      const auto removed = context_->parts.segments.remove(id);
-      if (!removed) context_->parts.log.warning("log", removed.error().message());
-    }
-    const auto begin = steady(bandwidth_.reserve(context_->now().now, task.file_bytes));
-    if (begin > std::chrono::steady_clock::now()) co_await transport::sleep_until(begin);
-    for (const auto from : task.sources) {
-      if (context_->stopping) break;
-      source = from;
-      auto pending = transport::await_result<void>(
-          [&](std::function<void(result<void>)> then) {
-            context_->parts.data.copy_segment(task.dataset, id, from, std::move(then));
-          },
-          after(check_time_max));
-      made = co_await std::move(pending);
-      if (made) break;
-      context_->parts.log.warning("log", "segment " + to_string(id) + " could not be copied from " +
-                                             context_->name_of(from) + ": " + made.error().message());
-    }
+  const auto verdict = co_await check(expected);
+  if (verdict.code == errc::none) co_return ok();
+  if (verdict.code == errc::resource_exhausted) co_return error{verdict.code, verdict.why};
+  if (verdict.code != errc::not_found) {
+    auto adopted = co_await adopt(id);
+    if (adopted) co_return ok();
+    const auto code = adopted.error().code();
+    if (code == errc::corrupted || code == errc::not_found) useless_.insert(id);
+    if (!task.fetch) co_return adopted.error();
+  }
+  if (!task.fetch) co_return error{verdict.code, verdict.why};
+  auto made = co_await fetch(task, source);
+  if (made) useless_.erase(id);
+  co_return made;
+}
+
+asio::awaitable<result<void>> housekeeper::adopt(segment_id id) {
+  const auto self = shared_from_this();
+  const auto expected = context_->parts.metadata.read([&](const metadata::state& s) {
+    std::optional<format::segment_summary> out;
+    if (const auto* g = s.find_segment(id))
+      out = format::segment_summary{g->bytes, g->file_bytes, g->records, g->digest};
+    return out;
+  });
+  if (!expected) co_return error{errc::not_found, "segment " + to_string(id) + " is not there (any more)"};
+  auto pending = transport::await_result<void>(
+      [&](std::function<void(result<void>)> then) { adopt_(id, *expected, std::move(then)); }, after(check_time_max));
+  co_return co_await std::move(pending);
+}
+
+/// From the first holder that can give it.
+asio::awaitable<result<void>> housekeeper::fetch(replication::copy_task task, member_id& source) {
+  const auto self = shared_from_this();
+  const auto id = task.segment;
+  result<void> made = error{errc::unavailable, "nobody has a copy of segment " + to_string(id)};
+  const auto begin = steady(bandwidth_.reserve(context_->now().now, task.file_bytes));
+  if (begin > std::chrono::steady_clock::now()) co_await transport::sleep_until(begin);
+  for (const auto from : task.sources) {
+    if (context_->stopping) co_return error{errc::cancelled, "this node is stopping"};
+    source = from;
+    const auto copy_made = context_->parts.metadata.read([&](const metadata::state& s) {
+      const auto* g = s.find_segment(id);
+      return g != nullptr ? g->made(from) : log_index{};
+    });
+    auto pending = transport::await_result<void>(
+        [&](std::function<void(result<void>)> then) {
+          context_->parts.data.copy_segment(task.dataset, id, from, std::move(then));
+        },
+        after(check_time_max));
+    made = co_await std::move(pending);
     if (made) {
       context_->count.copies_made.add();
       context_->count.bytes_copied.add(task.file_bytes);
+      break;
     }
+    context_->parts.log.warning("log", "segment " + to_string(id) + " could not be copied from " +
+                                           context_->name_of(from) + ": " + made.error().message());
+    if (made.error().code() == errc::corrupted)
+      context_->parts.data.report_damage(task.dataset, id, from, copy_made, made.error().message());
   }
-  if (made && !context_->stopping) {
-    metadata::command what = metadata::add_holder{task.dataset, id, context_->self, source, task.digest};
-    const auto listed = co_await propose(std::move(what));
-    if (!listed) made = listed.error();
-    if (listed)
-      context_->parts.journal.append("copy_made", context_->name_of(context_->self.member),
-                                     "a copy of segment " + to_string(id) + " of dataset " + to_string(task.dataset) +
-                                         " was made from " + context_->name_of(source));
-  }
-  if (!made) failed_until_[id] = after(pause_after_failure);
-  copying_.erase(id);
-  changed_.notify_all();
+  co_return made;
 }
 
 asio::awaitable<void> housekeeper::give_up_for_ever() {

@@ -131,8 +131,11 @@ log_plane::impl::impl(log_plane_parts parts, log_plane_options options, storage:
   reader = std::make_shared<log_reader>(context, links, send);
   checker = std::make_shared<copy_checker>(context, links);
   ends = std::make_shared<offsets>(context, links, leaders);
-  keeper = std::make_shared<housekeeper>(context, checker, leaders,
-                                         [this](segment_id id) { return replica && replica->busy_with(id); });
+  keeper = std::make_shared<housekeeper>(
+      context, checker, leaders, [this](segment_id id) { return replica && replica->busy_with(id); },
+      [this](segment_id id, const format::segment_summary& expected, auto then) {
+        replica->adopt(id, expected, std::move(then));
+      });
   replica.emplace(context, std::move(promises), send);
 }
 

@@ -19,6 +19,10 @@ class replica_host {
   void settle_all();
   /// Everything that was committed before this member began is applied here now: what is not known by now is gone.
   void caught_up();
+  /// Makes a file that lies here the copy that metadata lists, if it is that: `corrupted` and as it was if not.
+  void adopt(segment_id id, const format::segment_summary& expected, std::function<void(result<void>)> then) {
+    disk_->adopt(id, expected, std::move(then));
+  }
   void stop() { timer_.cancel(); }
   [[nodiscard]] replication::replica::queue_sizes queues() const { return replica_.queues(); }
   [[nodiscard]] bool busy_with(segment_id segment) const { return replica_.busy_with(segment); }

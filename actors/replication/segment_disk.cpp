@@ -41,6 +41,7 @@ segment_disk::strand_ptr segment_disk::strand_of(segment_id id) {
 
 void segment_disk::enqueue(segment_id id, std::function<void(strand&)> task) {
   auto s = strand_of(id);
+  ++s->ordered;
   {
     const std::lock_guard lock(s->mutex);
     s->tasks.push_back(std::move(task));
@@ -221,15 +222,36 @@ void segment_disk::carry_out(verify_file order) {
 }
 
 void segment_disk::carry_out(release_file order) {
-  enqueue(order.segment, [this, self = shared_from_this(), order](strand& s) {
-    s.set_file(nullptr);
-    if (!order.forget_promise) return;
-    const std::lock_guard lock(promises_mutex_);
-    const auto forgotten = promises_.forget(order.segment);
-    if (!forgotten)
-      context_->parts.log.warning("log", "a promise is kept longer than needed: " + forgotten.error().message());
+  const auto s = strand_of(order.segment);
+  enqueue(order.segment, [this, self = shared_from_this(), order, s, last = s->ordered + 1](strand& file) {
+    file.set_file(nullptr);
+    if (order.forget_promise) {
+      const std::lock_guard lock(promises_mutex_);
+      const auto forgotten = promises_.forget(order.segment);
+      if (!forgotten)
+        context_->parts.log.warning("log", "a promise is kept longer than needed: " + forgotten.error().message());
+    }
+    back([id = order.segment, s, last](segment_disk& d) { d.drop_strand(id, s, last); });
   });
-  strands_.erase(order.segment);  // its last tasks hold it
+}
+
+void segment_disk::drop_strand(segment_id id, const strand_ptr& s, std::uint64_t ordered) {
+  const auto at = strands_.find(id);
+  if (at != strands_.end() && at->second == s && s->ordered == ordered) strands_.erase(at);
+}
+
+void segment_disk::adopt(segment_id id, const format::segment_summary& expected,
+                         std::function<void(result<void>)> then) {
+  const auto s = strand_of(id);
+  enqueue(id, [this, self = shared_from_this(), id, s, expected, then = std::move(then),
+               last = s->ordered + 1](strand& file) {
+    file.set_file(nullptr);
+    const auto how = storage::adopt_closed(operations(), context_->parts.segments.directory(), id, expected);
+    back([id, s, last, then, how](segment_disk& d) {
+      d.drop_strand(id, s, last);
+      then(how);
+    });
+  });
 }
 
 }  // namespace troupe::logs

@@ -40,12 +40,17 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   void carry_out(replication::effects::verify_file order);
   void carry_out(replication::effects::release_file order);
 
+  /// storage::adopt_closed, behind everything that was ordered for the segment: a write that comes late must not spoil
+  /// what is sealed. `then` comes on the log thread.
+  void adopt(segment_id id, const format::segment_summary& expected, std::function<void(result<void>)> then);
+
  private:
   /// What is under way for one segment. `file` belongs to whichever task runs; readers take a share of it.
   struct strand {
     std::mutex mutex;
     std::deque<std::function<void(strand&)>> tasks;
     bool running = false;
+    std::uint64_t ordered = 0;                    ///< tasks so far; the log thread's
     std::shared_ptr<storage::open_segment> file;  ///< under the mutex
     [[nodiscard]] std::shared_ptr<storage::open_segment> open_file() {
       const std::lock_guard lock(mutex);
@@ -59,6 +64,8 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   using strand_ptr = std::shared_ptr<strand>;
   strand_ptr strand_of(segment_id id);
   void enqueue(segment_id id, std::function<void(strand&)> task);
+  /// Behind what is ordered until now the strand goes, if nothing more is ordered.
+  void drop_strand(segment_id id, const strand_ptr& s, std::uint64_t ordered);
   void post(strand_ptr s);
   static void work(const std::shared_ptr<segment_disk>& self, const strand_ptr& s);
   template <class F>

@@ -128,6 +128,7 @@ parsed parse(int argc, char** argv) {
   app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")
       ->envname("TROUPE_NODE_LOG_FILE");
   app.add_option("--log-level", c.log_level, "debug, info, warning or error")->envname("TROUPE_NODE_LOG_LEVEL");
+  app.add_flag("--again", c.again, "Given by a node that starts anew by itself")->group("");
   try {
     // CLI11 lets a configuration file win over the environment, so files become the defaults before anything else is
     // read.

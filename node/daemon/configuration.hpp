@@ -23,6 +23,7 @@ struct configuration {
   std::uint64_t gone_after_ms = 600'000;  ///< a voter that is away for so long loses its vote to another member
   std::string log_file;                   ///< empty: standard error
   std::string log_level = "info";
+  bool again = false;  ///< --again: a node that was fenced and starts anew by itself; a full disk is waited for
 };
 
 /// Reads options, environment and files. `exit_status` is set when the process should end now (--help, --version: 0;

@@ -156,9 +156,10 @@ ending daemon::run() {
     std::unique_lock lock(d.mutex);
     d.woken.wait(lock, [&] { return d.end.has_value(); });
   }
-  remove_ready_file(d.directory->path());
   d.ready = false;
+  // One that starts anew keeps pid and address, and might find no room for the file any more; /readyz says the rest.
   if (d.end->again) return *d.end;
+  remove_ready_file(d.directory->path());
   d.log.info("node", "leaving: " + d.end->reason);
   ::alarm(stop_seconds_max);  // nothing waits without an end, an orderly stop neither
   d.leave();

@@ -95,6 +95,7 @@ result<void> daemon::impl::open_stores() {
   TROUPE_TRY(const auto purged, directory->purge_spill());
   if (purged > 0) log.info("storage", "removed " + std::to_string(purged) + " spill files of an earlier life");
   segments.emplace(directory->segments());
+  TROUPE_TRY_VOID(segments->remove_unfinished());
   TROUPE_TRY(const auto there, segments->list());
   for (const auto id : there) {
     const auto reader = segments->open(id);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <troupe/api/json.hpp>
 #include <troupe/dataflow/block_store.hpp>
+#include <troupe/storage/file.hpp>
 #include <troupe/telemetry/metrics.hpp>
 
 namespace troupe::node {
@@ -14,16 +15,14 @@ BOOST_DESCRIBE_STRUCT(ready_note, (), (address, pid, name, member_id))
 
 namespace {
 
-result<void> replace_file(const std::string& path, const std::string& text) {
-  const auto fresh = path + ".new";
-  {
-    std::ofstream out(fresh, std::ios::trunc);
-    out << text << "\n";
-    out.flush();
-    if (!out) return error::from_errno("write", fresh, errno);
-  }
-  if (std::rename(fresh.c_str(), path.c_str()) != 0) return error::from_errno("rename", fresh, errno);
-  return ok();
+/// Atomic and durable; an error (a full disk) leaves what was there. One that says the same is not written again.
+result<void> replace_file(const std::string& directory, std::string_view name, std::string text) {
+  text += "\n";
+  auto& disk = storage::file_operations::system();
+  const auto known = storage::read_file(disk, directory + "/" + std::string(name), 64 << 10);
+  if (known && *known == text) return ok();
+  const bytes_view part = text;
+  return storage::replace_file(disk, directory, name, {&part, 1});
 }
 
 /// A line of /proc/self/status in bytes, such as RssAnon.
@@ -37,13 +36,13 @@ double status_bytes(const std::string& name) {
 }  // namespace
 
 result<void> write_pid_file(const std::string& directory) {
-  return replace_file(directory + "/node.pid", std::to_string(::getpid()));
+  return replace_file(directory, "node.pid", std::to_string(::getpid()));
 }
 
 void remove_pid_file(const std::string& directory) noexcept { ::unlink((directory + "/node.pid").c_str()); }
 
 result<void> write_ready_file(const std::string& directory, const ready_note& note) {
-  return replace_file(directory + "/ready.json", api::to_text(note));
+  return replace_file(directory, "ready.json", api::to_text(note));
 }
 
 void remove_ready_file(const std::string& directory) noexcept { ::unlink((directory + "/ready.json").c_str()); }

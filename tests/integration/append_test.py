@@ -184,6 +184,29 @@ class Append(unittest.TestCase):
             self.assertIn("appended 30,000 records", said)
             self.assertEqual(sorted(map(int, all_records(cluster, "clicks"))), list(range(30_000)))
 
+    def test_a_file_that_was_not_counted_is_used_when_the_counted_one_is_damaged(self):
+        with Cluster(nodes=3) as cluster:
+            cluster.shell("create", "clicks", "--partitions", "1", "--copies", "2")
+            lines = [str(i) for i in range(1_000)]
+            self.assertEqual(self.append(cluster, "clicks", lines).returncode, 0)
+            # Nodes leave one by one: the segment is sealed with the copies of those that are still there, and a file that is not sealed may stay elsewhere.
+            cluster.shell("down", timeout=120)
+            files = [path for name in ("node1", "node2", "node3") for path in (cluster.node_folder(name) / "segments").glob("*.seg")]
+            first = min({path.name for path in files}, key=lambda name: int(name.removesuffix(".seg")))
+            copies = sorted((path for path in files if path.name == first), key=lambda path: path.stat().st_size)
+            self.assertEqual(len(copies), 2)
+            # One of them is not sealed if any is: it has the room that was reserved. The other one's header is damaged.
+            with open(copies[0], "r+b") as file:
+                file.seek(40)
+                byte = file.read(1)
+                file.seek(40)
+                file.write(bytes([byte[0] ^ 0x10]))
+            cluster.up()
+            sound = lambda: json.loads(cluster.run("-o", "json", "verify", "clicks").stdout or "{}").get("sound")
+            cluster.wait_until("all copies are there and good", lambda: sound() and cluster.json("describe", "clicks")["under_replicated"] == 0)
+            self.assertEqual(sorted(map(int, all_records(cluster, "clicks"))), list(range(1_000)))
+            self.assertTrue(sound())
+
     def test_a_node_drains_and_is_removed(self):
         with Cluster(nodes=4) as cluster:
             cluster.shell("create", "clicks", "--partitions", "4", "--copies", "2")

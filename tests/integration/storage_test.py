@@ -2,10 +2,11 @@
 import os
 import pathlib
 import subprocess
+import threading
 import time
 import unittest
 
-from support.cluster import Cluster, ClusterTest, make_counted_text, read_counts
+from support.cluster import BIN, Cluster, ClusterTest, make_counted_text, read_counts
 
 
 def flip_a_bit(path, position):
@@ -113,6 +114,39 @@ class FullDisk(ClusterTest):
         after = self.cluster.nodes()
         for name, node in before.items():
             self.assertEqual((after[name]["pid"], after[name]["state"]), (node["pid"], "alive"))
+
+    def test_an_append_says_which_disk_is_full_and_goes_on_when_there_is_room(self):
+        before = self.cluster.nodes()
+        self.cluster.shell("create", "clicks", "--partitions", "8", "--copies", "2", "--min-copies", "2")
+        self.assertEqual(self.cluster.run("append", "clicks", stdin="".join(f"{i}\n" for i in range(1000))).returncode, 0)
+        # Eight logs with room set aside leave most of the disk.
+        free = lambda: os.statvfs(self.disk).f_bavail * os.statvfs(self.disk).f_frsize
+        self.assertGreater(free(), 16 << 20)
+        filler = self.disk / "filler"
+        with open(filler, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free() - (64 << 10))
+        text = "".join(f"{i:080}\n" for i in range(1000, 200_000))  # 16 MB
+        process = subprocess.Popen([BIN / "troupe", "append", "clicks"], env=self.cluster.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        feeding = threading.Thread(target=lambda: (process.stdin.write(text), process.stdin.close()))
+        feeding.start()
+        try:
+            said = lambda: " ".join(p.get("refusing") or "" for p in self.cluster.json("describe", "clicks")["partitions"])
+            self.cluster.wait_until("the reason is said", lambda: "no space left on node2" in said())
+            log = (self.disk / "node.log").read_text()
+            filler.unlink()
+            self.assertEqual(process.wait(timeout=120), 0)
+            errors = process.stderr.read()
+        finally:
+            process.kill()
+            feeding.join()
+            process.stdout.close()
+            process.stderr.close()
+        self.assertIn("No space left on device", log)
+        self.assertLess(log.count("can't be opened here"), 20)
+        self.assertIn("appended 199,000 records", errors)
+        self.assertEqual(self.cluster.json("describe", "clicks")["records"], 200_000)
+        self.assertEqual({name: node["pid"] for name, node in self.cluster.nodes().items()}, {name: node["pid"] for name, node in before.items()})
 
 
 if __name__ == "__main__":

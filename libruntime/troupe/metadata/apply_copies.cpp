@@ -14,7 +14,7 @@ result<response> state::on(const add_holder& c, std::int64_t) {
   auto& s = datasets_.at(c.dataset).partitions[place->second.partition].segments[place->second.position];
   if (std::find(s.holders.begin(), s.holders.end(), c.holder.member) != s.holders.end())
     return error{errc::already_exists, "member " + to_string(c.holder.member) + " holds " + name + " already"};
-  if (std::find(s.holders.begin(), s.holders.end(), c.source) == s.holders.end())
+  if (c.source != c.holder.member && std::find(s.holders.begin(), s.holders.end(), c.source) == s.holders.end())
     return error{errc::aborted,
                  "member " + to_string(c.source) + " does not hold " + name + " any more: copy from one that does"};
   if (c.digest != s.digest)

@@ -77,12 +77,13 @@ struct seal_and_open {
 };
 BOOST_DESCRIBE_STRUCT(seal_and_open, (), (dataset, partition, epoch, leader, seal, replicas))
 
-/// A member has a whole copy: copied from `source`, every byte checked against the digest.
+/// A member has a whole copy: copied from `source`, or (source is the member itself) found on its own disk, every byte
+/// checked against the digest.
 struct add_holder {
   dataset_id dataset;
   segment_id segment;
   replica_ref holder;
-  member_id source;  ///< must hold the copy still
+  member_id source;  ///< must hold the copy still, unless it is the holder itself
   digest128 digest;
 };
 BOOST_DESCRIBE_STRUCT(add_holder, (), (dataset, segment, holder, source, digest))

@@ -214,9 +214,40 @@ void log_leader::end(std::string why) {
   effects_.push_back(stopped{std::move(why)});
 }
 
-void log_leader::suspect(moment now, const replica_ref& who) {
-  std::erase_if(suspects_, [&](const auto& known) { return known.first == who || known.second <= now.now; });
-  suspects_.emplace_back(who, now.now + options_.suspect_time);
+bool log_leader::suspect(moment now, const replica_ref& who, refusal why) {
+  auto length = options_.suspect_time;
+  bool known_already = false;
+  for (const auto& known : suspects_) {
+    if (known.who != who || known.why != why || why == refusal::none || now.now > known.until + known.length) continue;
+    known_already = true;
+    length = std::min(known.until > now.now ? known.length : 2 * known.length, options_.suspect_time_max);
+  }
+  // One whose time is up is remembered for as long again: what it says then tells whether anything has changed.
+  std::erase_if(suspects_, [&](const auto& known) { return known.who == who || now.now > known.until + known.length; });
+  suspects_.push_back({who, now.now + length, length, why});
+  return known_already;
+}
+
+std::string log_leader::why_not(moment now, const metadata::state& s) const {
+  std::string full, failed, away;
+  const auto add = [](std::string& list, const metadata::member& m) { list += (list.empty() ? "" : ", ") + m.name; };
+  for (const auto& [id, m] : s.members()) {
+    const auto known = std::find_if(suspects_.begin(), suspects_.end(), [&](const auto& x) {
+      return x.until > now.now && x.who == replica_ref{id, m.incarnation};
+    });
+    if (!s.takes_copies(id))
+      add(away, m);
+    else if (known != suspects_.end())
+      add(known->why == refusal::disk_full ? full : failed, m);
+    else if (is_lost(now, s, id))
+      add(failed, m);
+  }
+  std::string out;
+  for (const auto& [what, names] :
+       {std::pair("no space left on ", full), std::pair("not answering or failing: ", failed),
+        std::pair("away or draining: ", away)})
+    if (!names.empty()) out += (out.empty() ? "" : "; ") + std::string(what) + names;
+  return out;
 }
 
 /// Whether the member, as it runs now, was seen to be gone a short while ago.
@@ -230,8 +261,8 @@ bool log_leader::is_lost(moment now, const metadata::state& s, member_id id) con
 /// Replicas for the next segment. Suspects are avoided while there are enough others.
 std::vector<replica_ref> log_leader::choose(moment now, const metadata::state& s) const {
   std::vector<replica_ref> avoid;
-  for (const auto& [who, until] : suspects_)
-    if (until > now.now) avoid.push_back(who);
+  for (const auto& known : suspects_)
+    if (known.until > now.now) avoid.push_back(known.who);
   for (const auto& [who, until] : lost_)
     if (until > now.now) avoid.push_back(who);
   return placement::choose_replicas(s, options_.where, options_.self, avoid);

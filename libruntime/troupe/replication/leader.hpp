@@ -128,7 +128,10 @@ class log_leader {
   void arm(time_point at);
   [[nodiscard]] std::string name() const;
   [[nodiscard]] bool planted(planted_bug b) const noexcept { return options_.bug == b; }
-  void suspect(moment now, const replica_ref& who);
+  /// It gets no new segment for a while. True when it was so before, and nothing has changed: not to be said again.
+  bool suspect(moment now, const replica_ref& who, refusal why);
+  /// Why members are not chosen, for people: empty when there is nothing to say.
+  [[nodiscard]] std::string why_not(moment now, const metadata::state& s) const;
   [[nodiscard]] bool is_lost(moment now, const metadata::state& s, member_id id) const;
   [[nodiscard]] std::vector<replica_ref> choose(moment now, const metadata::state& s) const;
 
@@ -163,7 +166,8 @@ class log_leader {
   void send_groups(moment now, follower& f, bool again);
   void send_marks(moment now);
   void advance(moment now);
-  void fail_follower(moment now, const metadata::state& s, follower& f, std::string_view why);
+  void fail_follower(moment now, const metadata::state& s, follower& f, std::string_view what,
+                     refusal why = refusal::none);
   void freeze(moment now, const metadata::state& s, std::string why);
   void answer(item& i, const result<effects::appended>& what);
   follower* follower_of(const message& m);
@@ -180,7 +184,13 @@ class log_leader {
   std::optional<pending_proposal> proposal_;
   proposal_number last_proposal_;
   std::uint64_t last_request_ = 0;
-  std::vector<std::pair<replica_ref, time_point>> suspects_;
+  struct suspicion {
+    replica_ref who;
+    time_point until;
+    duration length;
+    refusal why = refusal::none;  ///< none: it was silent, or is gone
+  };
+  std::vector<suspicion> suspects_;
   std::vector<std::pair<replica_ref, time_point>> lost_;  ///< seen to be gone, as they ran then
 
   // What the segment that is open, or being sealed, is

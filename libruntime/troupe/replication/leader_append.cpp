@@ -236,7 +236,10 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
     case refusal::fenced:
       return end(name() + " was fenced by another leader");
     default:
-      fail_follower(now, s, *f, "it has closed segment " + to_string(segment_));
+      fail_follower(now, s, *f,
+                    (r.why == refusal::disk_full ? "there is no space left for segment " : "it has closed segment ") +
+                        to_string(segment_),
+                    r.why);
   }
 }
 
@@ -271,10 +274,12 @@ void log_leader::advance(moment now) {
   }
 }
 
-void log_leader::fail_follower(moment now, const metadata::state& s, follower& f, std::string_view why) {
+void log_leader::fail_follower(moment now, const metadata::state& s, follower& f, std::string_view what, refusal why) {
   f.failed = true;
-  suspect(now, f.who);
-  freeze(now, s, "replica " + to_string(f.who.member) + ": " + std::string(why));
+  const bool again = suspect(now, f.who, why);
+  const auto* m = s.find_member(f.who.member);
+  const auto who = m != nullptr ? m->name : "member " + to_string(f.who.member);
+  freeze(now, s, again ? std::string() : who + ": " + std::string(what));
 }
 
 /// The segment ends here: what was placed is sealed, what comes waits for the next one.

@@ -173,7 +173,7 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
       [[fallthrough]];
     default:
       f->failed = true;
-      suspect(now, m.from);
+      suspect(now, m.from, r.why);
   }
   evaluate_seal(now, s);
 }
@@ -298,6 +298,7 @@ void log_leader::transact(moment now, const metadata::state& s) {
   if (replicas.size() < min_copies_ || leaves) {
     refusing_ = name() + " needs " + std::to_string(min_copies_) + " copies, and " + std::to_string(replicas.size()) +
                 " member(s) can take one now";
+    if (const auto reasons = why_not(now, s); !reasons.empty()) refusing_ += ": " + reasons;
     replicas.clear();
   }
   if (!sealed_ && replicas.empty()) {
@@ -354,10 +355,15 @@ void log_leader::begin_open(moment now, const metadata::state& s) {
 
 void log_leader::on(moment now, const metadata::state& s, const message& m, const open_response& r) {
   auto* f = follower_of(m);
-  if (f == nullptr || phase_ != phase::opening) return;
+  if (f == nullptr) return;
+  // The others' answers come when one has ended the segment already: the next one need not find it out again.
+  if (phase_ != phase::opening && r.why == refusal::disk_full) suspect(now, m.from, r.why);
+  if (phase_ != phase::opening) return;
   if (r.why == refusal::fenced) return end(name() + " was fenced by another leader");
   if (r.why == refusal::busy) return;
-  if (r.why != refusal::none) return fail_follower(now, s, *f, "it can't open segment " + to_string(segment_));
+  if (r.why == refusal::disk_full)
+    return fail_follower(now, s, *f, "there is no space left for segment " + to_string(segment_), r.why);
+  if (r.why != refusal::none) return fail_follower(now, s, *f, "it can't open segment " + to_string(segment_), r.why);
   f->opened = true;
   f->progress_at = now.now;
   if (!std::all_of(followers_.begin(), followers_.end(), [](const auto& x) { return x.opened; })) return;

@@ -17,6 +17,7 @@ struct replica_options {
   std::size_t open_segments_max = 100'000;    ///< as many as there are partitions
   std::size_t readers_waiting_max = 10'000;   ///< long polls: then `busy`
   duration read_wait_max = 30s;
+  duration report_interval = 10s;      ///< of files that can't be created or written
   std::size_t closed_kept_max = 4096;  ///< closed segments whose promise and state stay in memory
   planted_bug bug = planted_bug::none;
 };
@@ -37,6 +38,7 @@ struct leader_options {
   duration marks_delay = 2ms;                   ///< of a high-water mark that no append carries, to other members
   duration replica_silence_max = 400ms;         ///< with something unacknowledged: then the segment is frozen
   duration suspect_time = 5s;                   ///< a replica that failed gets no new segment for so long
+  duration suspect_time_max = 30s;              ///< it doubles to this for one that refuses again when its time is up
   duration retry_interval = 250ms;              ///< when too few members are there, or metadata can't be reached
   duration widen_interval = 2s;                 ///< at least, between rolls that only add a copy
   duration producer_expiry = 24h;               ///< a producer silent for so long is forgotten

@@ -27,7 +27,17 @@ void each_segment(const metadata::state& s, F&& f) {
 
 }  // namespace
 
-std::vector<copy_task> repair_planner::plan(time_point now, const metadata::state& s, member_id self) {
+bool repair_planner::is_wanted(const metadata::state& s, member_id self) {
+  bool wanted = false;
+  if (!s.takes_copies(self)) return wanted;
+  each_segment(s, [&](const metadata::dataset& d, const partition_key&, const metadata::segment& g) {
+    wanted = wanted || (!holds(g, self) && staying(s, g) < d.copies);
+  });
+  return wanted;
+}
+
+std::vector<copy_task> repair_planner::plan(time_point now, const metadata::state& s, member_id self,
+                                            const std::set<segment_id>& files) {
   std::vector<copy_task> tasks;
   std::map<segment_id, time_point> missing;
   if (!s.takes_copies(self)) return tasks;
@@ -41,17 +51,18 @@ std::vector<copy_task> repair_planner::plan(time_point now, const metadata::stat
     copy_task task{d.id, g.id, g.file_bytes, g.digest, {}, there};
     for (const auto h : g.holders)
       if (s.is_live(h)) task.sources.push_back(h);
-    if (task.sources.empty()) return;
-    // The first so many by rank that don't hold it; the longer it takes, the further down the list.
-    auto wanted = d.copies - there + static_cast<std::size_t>((now - since) / options_.next_target_after);
-    for (const auto& who : placement::ranked(s, where)) {
-      if (holds(g, who.member)) continue;
-      if (who.member == self) {
-        tasks.push_back(std::move(task));
-        break;
+    const bool has_file = files.contains(g.id);
+    task.fetch = false;
+    if (!task.sources.empty() && (has_file || now - since >= options_.head_start)) {
+      // The first so many by rank that don't hold it; the longer it takes, the further down the list.
+      auto wanted = d.copies - there + static_cast<std::size_t>((now - since) / options_.next_target_after);
+      for (const auto& who : placement::ranked(s, where)) {
+        if (holds(g, who.member)) continue;
+        task.fetch = who.member == self;
+        if (task.fetch || --wanted == 0) break;
       }
-      if (--wanted == 0) break;
     }
+    if (task.fetch || has_file) tasks.push_back(std::move(task));
   });
   since_ = std::move(missing);
   std::stable_sort(tasks.begin(), tasks.end(), [](const copy_task& a, const copy_task& b) {

@@ -9,7 +9,8 @@
 /// names it, checks the digest, and only then proposes add_holder.
 namespace troupe::replication {
 
-/// One copy to be made at `target`, from a member that holds it now.
+/// One copy that a member should have: what lies on its own disk, if that is whole, or else made from a member that
+/// holds it now.
 struct copy_task {
   dataset_id dataset;
   segment_id segment;
@@ -17,6 +18,7 @@ struct copy_task {
   digest128 digest;
   std::vector<member_id> sources;  ///< live holders, best first
   std::size_t copies = 0;          ///< live ones that stay: fewest first
+  bool fetch = true;               ///< false: only what lies here is of use, the copies of others are others' task
   friend bool operator==(const copy_task&, const copy_task&) = default;
 };
 
@@ -24,6 +26,7 @@ struct repair_options {
   std::size_t tasks_max = 64;                  ///< in one plan
   std::chrono::seconds next_target_after{30};  ///< a target that did not copy in so long is passed over
   std::uint64_t bytes_per_second = 64 << 20;   ///< of all copies to one member: recovery does not starve jobs
+  duration head_start{};                       ///< of those that have a file of the segment already, before others copy
 };
 
 /// Remembers since when a segment lacks copies, which metadata does not say. One for each member.
@@ -33,7 +36,14 @@ class repair_planner {
 
   /// Copies that `self` should make now, least replicated first. The targets of a segment are the highest-ranked
   /// members that may take copies; when one of them does not get to it, the next is also a target.
-  [[nodiscard]] std::vector<copy_task> plan(time_point now, const metadata::state& s, member_id self);
+  /// Before them come members with a file of the segment that metadata does not count (`files`: those of `self`): it
+  /// may be whole, and then nothing need be copied; with all holders gone or damaged it may be the last.
+  [[nodiscard]] std::vector<copy_task> plan(time_point now, const metadata::state& s, member_id self,
+                                            const std::set<segment_id>& files = {});
+
+  /// Whether there is any segment that lacks copies and that `self` does not hold: then it is worth looking at which
+  /// files there are.
+  [[nodiscard]] static bool is_wanted(const metadata::state& s, member_id self);
 
   /// Copies that `self` holds and should give up: surplus, or moved away while it drains. Before one is proposed, every
   /// other live holder has to say that its own copy is whole (verify_request): rot that nobody has seen yet must not be

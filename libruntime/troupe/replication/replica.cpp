@@ -97,7 +97,22 @@ void replica::on(moment, const message& m, const open_request& r) {
   answer(m, open_response{c.state == phase::open ? refusal::none : c.why});
 }
 
-void replica::created(moment, disk_number number, const result<void>& how) {
+void replica::report_failure(moment now, std::string what) {
+  if (reported_ && now.now < *reported_ + options_.report_interval) {
+    ++unreported_;
+    return;
+  }
+  reported_ = now.now;
+  if (const auto more = std::exchange(unreported_, 0); more != 0)
+    what += " (and " + std::to_string(more) + " such failures before)";
+  effects_.push_back(report{std::move(what)});
+}
+
+void replica::created(moment now, disk_number number, const result<void>& how) {
+  const auto order = orders_.find(number);
+  if (!how && order != orders_.end())
+    report_failure(now, "segment " + to_string(order->second) + " can't be opened here: " + how.error().message());
+
   auto* c = finish_order(number);
   if (c == nullptr) return;
   auto why = refusal::none;
@@ -219,10 +234,12 @@ void replica::write_failed(moment now, segment_id segment, const error& why) {
   auto& c = at->second;
   // What stands behind the durable part is not known any more; a fence will look.
   c.written = c.sync == sync_policy::seal ? c.confirmed : c.durable;
-  for (const auto& [number, upto] : std::exchange(c.writing, {})) orders_.erase(number);  // nothing more is said of them
-  orders_.erase(std::exchange(c.sync_order, {}));  // the sync that follows the failed write covers it no more than it covers a hole
+  for (const auto& [number, upto] : std::exchange(c.writing, {}))
+    orders_.erase(number);  // nothing more is said of them
+  orders_.erase(std::exchange(c.sync_order,
+                              {}));  // the sync that follows the failed write covers it no more than it covers a hole
   close(c, refusal::disk_full);
-  effects_.push_back(report{"segment " + to_string(segment) + " takes no more appends here: " + why.message()});
+  report_failure(now, "segment " + to_string(segment) + " takes no more appends here: " + why.message());
   tell_progress(now, c, refusal::disk_full);
 }
 

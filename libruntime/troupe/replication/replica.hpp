@@ -125,6 +125,8 @@ class replica {
   [[nodiscard]] bool is_settled(segment_id id) const;
   void close(copy& c, refusal why);
   disk_number next_order(segment_id id);
+  /// A disk that fails does so for every segment and at every try: said now and then.
+  void report_failure(moment now, std::string what);
   copy* finish_order(disk_number number);
   [[nodiscard]] bool planted(planted_bug b) const noexcept { return options_.bug == b; }
 
@@ -140,6 +142,8 @@ class replica {
   std::size_t readers_waiting_ = 0;
   std::optional<time_point> timer_;
   std::uint64_t ignored_ = 0;
+  std::optional<time_point> reported_;  ///< the last failure
+  std::uint64_t unreported_ = 0;        ///< failures since
   std::vector<replica_effect> effects_;
 };
 

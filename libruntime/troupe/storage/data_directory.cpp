@@ -108,8 +108,11 @@ result<data_directory> data_directory::open(const std::string& path, file_operat
                                                 (pid && !pid->empty() ? *pid : "unknown") +
                                                 "; stop it, or use another directory"};
   }
-  TROUPE_TRY_VOID(lock.truncate(0));
-  TROUPE_TRY_VOID(lock.write(std::to_string(::getpid()) + "\n", 0));
+  // Only for people and messages; on a full disk there is room for it where an earlier one stood, or it stays away.
+  const auto own_pid = std::to_string(::getpid()) + "\n";
+  const auto noted = lock.write(own_pid, 0);
+  if (!noted && noted.error().code() != errc::resource_exhausted) return noted.error();
+  TROUPE_TRY_VOID(lock.truncate(noted ? own_pid.size() : 0));
   data_directory directory(path, std::move(lock), operations);
   for (const auto& folder :
        {directory.raft(), directory.segments(), directory.modules(), directory.spill(), directory.logs()})

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,12 @@ result<std::uint64_t> file::size() const {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) return error::from_errno("stat", path_, errno);
   return static_cast<std::uint64_t>(info.st_size);
+}
+
+result<std::uint64_t> file::free_bytes() const {
+  struct statvfs info {};
+  if (::fstatvfs(fd_, &info) != 0) return error::from_errno("statvfs", path_, errno);
+  return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
 result<void> file::write(std::span<const bytes_view> parts, std::uint64_t position) {

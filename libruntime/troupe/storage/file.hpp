@@ -54,6 +54,8 @@ class file {
   [[nodiscard]] int descriptor() const noexcept { return fd_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] result<std::uint64_t> size() const;
+  /// Bytes that can still be written to the file system that it lies on.
+  [[nodiscard]] result<std::uint64_t> free_bytes() const;
 
   /// Writes all of the parts, one behind the other, at `position`. `resource_exhausted` when the disk is full: what was
   /// written until then stays.

@@ -20,8 +20,9 @@ class segment_store;
 /// leaves is what a fence looks at.
 class open_segment {
  public:
-  /// Creates ID.seg with room for `expected_bytes`, its header and name durable. `already_exists` when there is a file,
-  /// `resource_exhausted` when the disk is full; then nothing stays.
+  /// Creates ID.seg, its header and name durable, with room for `expected_bytes`, or for as much as may be set aside of
+  /// what is free: a sixteenth, so that logs that are hardly used do not fill a small disk. `already_exists` when there
+  /// is a file, `resource_exhausted` when the disk is full; then nothing stays.
   static result<open_segment> create(file_operations& operations, const std::string& directory, segment_id id,
                                      const segment_info& info);
 
@@ -62,6 +63,12 @@ class open_segment {
 /// `corrupted` when it is not intact so far.
 result<open_segment::outcome> seal_closed(file_operations& operations, const std::string& directory, segment_id id,
                                           std::uint64_t records, std::uint64_t file_bytes);
+
+/// Makes a file that nobody counts any more (an earlier start left it open, or its seal was never heard of) the copy
+/// that metadata lists: as seal_closed, and nothing is changed unless the batches up to there are exactly `expected`.
+/// `corrupted` when they are not.
+result<void> adopt_closed(file_operations& operations, const std::string& directory, segment_id id,
+                          const format::segment_summary& expected);
 
 /// What the footer of a sealed file says, for a leader that takes over behind it.
 result<open_segment::outcome> read_footer(file_operations& operations, const std::string& directory, segment_id id);

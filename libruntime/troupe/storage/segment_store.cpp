@@ -15,6 +15,7 @@ namespace troupe::storage {
 namespace {
 
 constexpr std::string_view suffix = ".seg";
+constexpr std::string_view suffix_unfinished = ".new";  ///< behind the other one
 
 /// The id in «17.seg»; nothing for any other name.
 bool parse_name(std::string_view name, segment_id& id) {
@@ -30,8 +31,19 @@ std::string segment_store::path(segment_id id) const { return directory_ + "/" +
 
 result<segment_writer> segment_store::create(segment_id id, const segment_info& info) {
   TROUPE_TRY(file f, file::open(*operations_, path(id), O_RDWR | O_CREAT | O_EXCL));
-  // From here on the writer owns the file: whatever fails, it removes it.
+  return begin(segment_writer(*operations_, directory_, std::move(f), id), info);
+}
+
+result<segment_writer> segment_store::create_replacement(segment_id id, const segment_info& info) {
+  TROUPE_TRY(file f, file::open(*operations_, path(id) + std::string(suffix_unfinished), O_RDWR | O_CREAT | O_TRUNC));
   segment_writer writer(*operations_, directory_, std::move(f), id);
+  writer.replaces_ = path(id);
+  return begin(std::move(writer), info);
+}
+
+/// From here on the writer owns the file: whatever fails, it removes it.
+result<segment_writer> segment_store::begin(segment_writer writer, const segment_info& info) {
+  const auto id = writer.id();
   const format::segment_header header{info.cluster, info.replica, info.dataset, info.partition,         id,
                                       info.epoch,   info.schema,  info.format,  info.created_at_unix_ms};
   if (info.expected_bytes != 0)
@@ -139,17 +151,41 @@ result<void> segment_store::remove(segment_id id) {
   return ok();
 }
 
-result<std::vector<segment_id>> segment_store::list() const {
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(directory_.c_str()), &::closedir);
-  if (!directory) return error::from_errno("list", directory_, errno);
-  std::vector<segment_id> ids;
-  segment_id id;
+namespace {
+result<std::vector<std::string>> names_in(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
+  if (!directory) return error::from_errno("list", path, errno);
+  std::vector<std::string> names;
   errno = 0;
   while (const auto* entry = ::readdir(directory.get())) {
-    if (parse_name(entry->d_name, id)) ids.push_back(id);
+    names.emplace_back(entry->d_name);
     errno = 0;
   }
-  if (errno != 0) return error::from_errno("list", directory_, errno);
+  if (errno != 0) return error::from_errno("list", path, errno);
+  return names;
+}
+}  // namespace
+
+result<std::size_t> segment_store::remove_unfinished() {
+  TROUPE_TRY(const auto names, names_in(directory_));
+  std::size_t removed = 0;
+  segment_id id;
+  for (const std::string_view name : names) {
+    if (!name.ends_with(suffix_unfinished) || !parse_name(name.substr(0, name.size() - suffix_unfinished.size()), id))
+      continue;
+    const auto file_path = directory_ + "/" + std::string(name);
+    if (operations_->unlink(file_path.c_str()) != 0) return error::from_errno("remove", file_path, errno);
+    ++removed;
+  }
+  return removed;
+}
+
+result<std::vector<segment_id>> segment_store::list() const {
+  TROUPE_TRY(const auto names, names_in(directory_));
+  std::vector<segment_id> ids;
+  segment_id id;
+  for (const auto& name : names)
+    if (parse_name(name, id)) ids.push_back(id);
   std::sort(ids.begin(), ids.end());
   return ids;
 }

@@ -25,6 +25,10 @@ class segment_store {
   /// `resource_exhausted` when the disk is full.
   result<segment_writer> create(segment_id id, const segment_info& info);
 
+  /// Starts a file that takes the place of ID.seg, if there is one, when it is sealed and not before: until then it is
+  /// ID.seg.new. `resource_exhausted` as above.
+  result<segment_writer> create_replacement(segment_id id, const segment_info& info);
+
   /// Opens a sealed segment. `not_found`; `failed_precondition` when it was never sealed; `corrupted` when header or
   /// footer are damaged.
   [[nodiscard]] result<segment_reader> open(segment_id id) const;
@@ -40,6 +44,9 @@ class segment_store {
   /// back is removed again.
   result<void> remove(segment_id id);
 
+  /// Removes the replacements that a crash left unfinished; how many. At start only.
+  result<std::size_t> remove_unfinished();
+
   /// Every segment that has a file here, ascending, sealed or not.
   [[nodiscard]] result<std::vector<segment_id>> list() const;
 
@@ -47,6 +54,8 @@ class segment_store {
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
 
  private:
+  result<segment_writer> begin(segment_writer writer, const segment_info& info);
+
   std::string directory_;
   file_operations* operations_;
 };

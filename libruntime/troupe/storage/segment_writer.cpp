@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <string>
 #include <troupe/storage/segment_writer.hpp>
 #include <utility>
@@ -15,6 +16,7 @@ segment_writer& segment_writer::operator=(segment_writer&& other) noexcept {
     id_ = other.id_;
     builder_ = std::move(other.builder_);
     name_is_durable_ = other.name_is_durable_;
+    replaces_ = std::move(other.replaces_);
   }
   return *this;
 }
@@ -92,9 +94,14 @@ result<void> segment_writer::sync() {
   return synced;
 }
 
-result<format::segment_summary> segment_writer::seal() {
+result<format::segment_summary> segment_writer::seal(const std::optional<format::segment_summary>& expected) {
   TROUPE_TRY_VOID(check_open());
   const auto footer = builder_.footer();
+  if (expected && footer.summary != *expected) {
+    discard();
+    return error{errc::corrupted, "segment " + to_string(id_) + " has the digest " + footer.summary.digest.to_string() +
+                                      " instead of " + expected->digest.to_string()};
+  }
   const auto encoded = format::encode_segment_footer(footer);
   const auto end = format::segment_header_bytes + builder_.file_bytes();
   auto written = file_.write(encoded, end);
@@ -102,6 +109,15 @@ result<format::segment_summary> segment_writer::seal() {
   if (!written) {
     discard();
     return written.error();
+  }
+  if (!replaces_.empty()) {
+    file_.sync();
+    if (operations_->rename(file_.path().c_str(), replaces_.c_str()) != 0) {
+      const auto why = error::from_errno("rename to", replaces_, errno);
+      discard();
+      return why;
+    }
+    name_is_durable_ = false;
   }
   TROUPE_TRY_VOID(sync());
   file_.close();

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <troupe/base/ids.hpp>
 #include <troupe/base/result.hpp>
@@ -54,9 +55,10 @@ class segment_writer {
   /// fails.
   result<void> sync();
 
-  /// Writes the footer, syncs file and directory. The segment is then durable and complete. `resource_exhausted` as
-  /// above.
-  result<format::segment_summary> seal();
+  /// Writes the footer, syncs file and directory. The segment is then durable and complete; only then does a
+  /// replacement take the place of the file that was there. `resource_exhausted` as above. With `expected`: `corrupted`
+  /// when something else was written.
+  result<format::segment_summary> seal(const std::optional<format::segment_summary>& expected = {});
 
   [[nodiscard]] segment_id id() const noexcept { return id_; }
   [[nodiscard]] record_offset next_offset() const noexcept { return builder_.next_offset(); }
@@ -77,6 +79,7 @@ class segment_writer {
   segment_id id_;
   format::segment_builder builder_;
   bool name_is_durable_ = false;
+  std::string replaces_;  ///< the file that it takes the place of when it is whole; empty: it has its own name
 };
 
 }  // namespace troupe::storage

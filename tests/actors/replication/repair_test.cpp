@@ -78,6 +78,41 @@ TEST_CASE("verify finds a flipped bit, and the copy is made anew", "[log]") {
   CHECK(again->copies_bad == 0);
 }
 
+TEST_CASE("with the only counted copy damaged, a file that was left unsealed elsewhere makes the dataset whole again",
+          "[log]") {
+  log_cluster cluster(3, quick());
+  cluster.create("clicks", 1, 2);
+  fill(cluster, 30);
+  const auto segments = cluster.partition_of("clicks").segments;
+  REQUIRE(!segments.empty());
+  const auto& g = segments[0];
+  REQUIRE(g.holders.size() == 2);
+  const int counted = cluster.index_of(g.holders[0]), left = cluster.index_of(g.holders[1]);
+  // As the file of a member that left before the segment was sealed: no footer, room that was reserved behind it.
+  const auto path = cluster[left].segment_path(g.id);
+  std::filesystem::resize_file(path, format::segment_header_bytes + g.file_bytes);
+  std::filesystem::resize_file(path, 1 << 20);
+  data_test::flip_bit(cluster[counted].segment_path(g.id));
+  REQUIRE_OK(cluster.metadata.propose_and_wait(
+      metadata::report_damage{cluster.dataset("clicks").id, g.id, g.holders[1], g.made(g.holders[1])}));
+  const auto holds = [&](int node) {
+    const auto all = cluster.partition_of("clicks").segments[0].holders;
+    return std::find(all.begin(), all.end(), cluster[node].id) != all.end();
+  };
+  REQUIRE(data_cluster::eventually([&] { return holds(left); }));
+  const auto adopted = cluster[left].segments.open(g.id);
+  REQUIRE_OK(adopted);
+  CHECK(adopted->summary().digest == g.digest);
+  REQUIRE_OK(adopted->verify());
+  CHECK(data_cluster::eventually([&] {
+    auto report =
+        cluster.ask<logs::verify_report>([&](auto then) { cluster.log(0).verify("clicks", 20s, std::move(then)); });
+    return report && report->copies_bad == 0 && report->copies_missing_yet == 0 && report->segments_lost == 0;
+  }));
+  const auto read = cluster.read_all((counted + 1) % 3, "clicks", 0, 15'000);
+  CHECK(read.size() == 15'000);
+}
+
 TEST_CASE("a member that drains gives up its partitions and its copies", "[log]") {
   log_cluster cluster(3, quick());
   cluster.create("clicks", 2, 2);

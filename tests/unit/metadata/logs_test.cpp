@@ -168,6 +168,10 @@ TEST_CASE("a copy counts only when its bytes are metadata's and come from a memb
   CHECK(c.refused(add_holder{c.id, id, c.ref(3), c.ref(1).member, {7, 7}}).code() == errc::aborted);
   CHECK(c.refused(add_holder{c.id, id, c.ref(2), c.ref(2).member, {7, 7}}).code() == errc::already_exists);
   c.must(add_holder{c.id, id, c.ref(3), c.ref(2).member, {7, 7}});
+  // Of what lies on its own disk only the bytes have to be right.
+  CHECK(c.refused(add_holder{c.id, id, c.ref(1), c.ref(1).member, {8, 8}}).code() == errc::corrupted);
+  c.must(report_damage{c.id, id, c.ref(3).member, c.here().segments.back().made(c.ref(3).member)});
+  c.must(add_holder{c.id, id, c.ref(3), c.ref(3).member, {7, 7}});
   CHECK(c.refused(remove_holder{c.id, id, c.ref(3).member}).code() == errc::failed_precondition);
 }
 

@@ -143,6 +143,35 @@ TEST_CASE("with fewer members than min_copies an append is refused with the reas
   CHECK(c.acknowledged(c.append(1, 2)));
 }
 
+TEST_CASE("a full disk is named, is tried ever less often, and takes appends again once there is room") {
+  log_cluster c(2, 2, 2);
+  int tries = 0;
+  bool full = true;
+  c.no_room = [&](std::uint8_t n) {
+    tries += n == 2 ? 1 : 0;
+    return n == 2 && full;
+  };
+  c.lead(1);
+  c.pass(120s);
+  c.append(1, 1);
+  REQUIRE(c.last_refusal);
+  CHECK(c.last_refusal->message().find("needs 2 copies, and 1 member(s) can take one now: no space left on node2") !=
+        std::string::npos);
+  CHECK(tries >= 4);  // at 0, 5, 15, 35, 65 and 95 s
+  CHECK(tries <= 6);
+  std::size_t said = 0, ended = 0;
+  for (const auto& r : c.reports) {
+    said += r.find("can't be opened here: No space left on device") != std::string::npos ? 1 : 0;
+    ended += r.find("no space left for segment") != std::string::npos ? 1 : 0;
+  }
+  CHECK(said >= 2);
+  CHECK(said <= 6);
+  CHECK(ended == 1);
+  full = false;
+  c.pass(31s);
+  CHECK(c.acknowledged(c.append(1, 1)));
+}
+
 TEST_CASE("what a sealed segment has fewer copies of than min_copies is not acknowledged until it is repaired") {
   log_cluster c(3, 2, 2);
   c.lead(1);

@@ -50,7 +50,8 @@ struct log_cluster {
   std::function<bool(const message&)> hold = [](const message&) { return false; };
   std::deque<message> held;
   std::function<bool(std::uint8_t)> disk_is_full = [](std::uint8_t) { return false; };
-  bool syncs = true;  ///< false: sync orders wait
+  std::function<bool(std::uint8_t)> no_room = [](std::uint8_t) { return false; };  ///< for another file
+  bool syncs = true;                                                               ///< false: sync orders wait
   std::deque<std::function<void()>> waiting_syncs;
   std::map<append_id, result<effects::appended>> answers;
   std::uint64_t next_append = 0;
@@ -104,6 +105,7 @@ struct log_cluster {
     ++m.incarnation;
     metadata::member who;
     who.id = m.id;
+    who.name = "node" + std::to_string(n);
     who.address = "127.0.0.1:" + std::to_string(20'000 + n);
     who.incarnation = incarnation{m.incarnation};
     must(metadata::register_member{who});
@@ -219,8 +221,12 @@ struct log_cluster {
   void perform(node& n, replica_effect& e) {
     const auto number = static_cast<std::uint8_t>(&n - nodes.data() + 1);
     if (auto* s = std::get_if<effects::send>(&e)) return post(s->what);
-    if (auto* c = std::get_if<effects::create_file>(&e))
+    if (auto* r = std::get_if<effects::report>(&e)) return reports.push_back(r->what);
+    if (auto* c = std::get_if<effects::create_file>(&e)) {
+      if (no_room(number))
+        return n.replica->created(time(), c->number, error{errc::resource_exhausted, "No space left on device"});
       return n.replica->created(time(), c->number, n.files->create(n.id, *c));
+    }
     if (auto* w = std::get_if<effects::write_batches>(&e)) {
       if (disk_is_full(number))
         return n.replica->write_failed(time(), w->segment, error{errc::resource_exhausted, "no space left"});

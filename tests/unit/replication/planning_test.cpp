@@ -124,6 +124,46 @@ TEST_CASE("the least replicated segment is repaired first, from live holders onl
       CHECK(std::find(t.sources.begin(), t.sources.end(), p.id(1)) == t.sources.end());
 }
 
+TEST_CASE("a member that has a file of the segment already comes before those that would have to copy it") {
+  planned p(4);
+  p.c.import("one", {{100}}, {p.id(1)});
+  alter_dataset a;
+  a.name = "one";
+  a.copies = 2;
+  p.c.must(a);
+  repair_options with;
+  with.head_start = 500ms;
+  const auto segment = p.c.state.find_dataset("one")->partitions[0].segments[0].id;
+  const std::set<segment_id> there{segment};
+  std::map<std::uint8_t, repair_planner> planners;
+  const auto plan = [&](std::uint8_t n, const std::set<segment_id>& files) {
+    return planners.try_emplace(n, with).first->second.plan(p.now, p.c.state, p.id(n), files);
+  };
+  std::size_t fetching = 0;
+  for (std::uint8_t n = 2; n <= 4; ++n) {
+    CHECK(repair_planner::is_wanted(p.c.state, p.id(n)));
+    CHECK(plan(n, {}).empty());
+    const auto tasks = plan(n, there);
+    REQUIRE(tasks.size() == 1);
+    fetching += tasks[0].fetch ? 1 : 0;
+  }
+  CHECK(fetching == 1);  // the target by rank; the others only look at what they have
+  CHECK(!repair_planner::is_wanted(p.c.state, p.id(1)));
+  p.now += 500ms;
+  std::size_t tasks = 0;
+  for (std::uint8_t n = 2; n <= 4; ++n) tasks += plan(n, {}).size();
+  CHECK(tasks == 1);
+  // With the only holder gone, a file is all that there may be.
+  p.die(1);
+  for (std::uint8_t n = 2; n <= 4; ++n) {
+    CHECK(plan(n, {}).empty());
+    const auto last = plan(n, there);
+    REQUIRE(last.size() == 1);
+    CHECK(!last[0].fetch);
+    CHECK(last[0].sources.empty());
+  }
+}
+
 TEST_CASE("a target that does not get to a copy is passed over after a while") {
   planned p(4);
   p.c.import("one", {{100}}, {p.id(1)});

@@ -27,7 +27,8 @@ class faulty_operations : public troupe::storage::file_operations {
   bool fail_fdatasync = false;
   bool fail_fsync = false;
   bool fail_rename = false;
-  bool fail_fallocate = false;  ///< ENOSPC
+  bool fail_fallocate = false;                                                    ///< ENOSPC
+  std::uint64_t fallocate_bytes_max = std::numeric_limits<std::uint64_t>::max();  ///< else the same
   int fdatasyncs = 0, fsyncs = 0, writes = 0;
   int reads = 0;
   std::set<int> open_files;
@@ -78,7 +79,9 @@ class faulty_operations : public troupe::storage::file_operations {
     return fail_rename ? (errno = EIO, -1) : file_operations::rename(from, to);
   }
   int fallocate(int fd, int mode, off_t position, off_t size) override {
-    return fail_fallocate ? (errno = ENOSPC, -1) : file_operations::fallocate(fd, mode, position, size);
+    return fail_fallocate || static_cast<std::uint64_t>(size) > fallocate_bytes_max
+               ? (errno = ENOSPC, -1)
+               : file_operations::fallocate(fd, mode, position, size);
   }
 
  private:

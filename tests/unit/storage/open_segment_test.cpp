@@ -146,12 +146,12 @@ TEST_CASE("a seal that verifies finds rot, one that does not has the sums of wha
 TEST_CASE("a full disk shows when the segment is created, and leaves nothing") {
   folder where;
   faulty_operations disk;
-  disk.fail_fallocate = true;
+  disk.bytes_left = 100;
   const auto made = open_segment::create(disk, where.text(), id, info());
   REQUIRE(!made);
   CHECK(made.error().code() == errc::resource_exhausted);
   CHECK(std::filesystem::is_empty(where.path()));
-  disk.fail_fallocate = false;
+  disk.bytes_left = ~std::uint64_t{0};
   auto open = must_create(disk, where);
   disk.bytes_left = 10;
   CHECK(open.append(0, batch(0, "one\n")).error().code() == errc::resource_exhausted);
@@ -160,6 +160,61 @@ TEST_CASE("a full disk shows when the segment is created, and leaves nothing") {
   REQUIRE_OK(found);
   CHECK(found->scan.state == format::scan_state::torn);
   CHECK(found->scan.records == 0);
+}
+
+TEST_CASE("a segment is opened with less room, or none, where the disk has not so much to set aside") {
+  folder where;
+  faulty_operations disk;
+  const auto size = [&] { return std::filesystem::file_size(where.text() + "/7.seg"); };
+  disk.fallocate_bytes_max = 300 << 10;
+  auto wanted = info();
+  wanted.expected_bytes = 4 << 20;
+  {
+    auto open = open_segment::create(disk, where.text(), id, wanted);
+    REQUIRE_OK(open);
+    CHECK(size() > 64 << 10);
+    CHECK(size() <= disk.fallocate_bytes_max);
+    REQUIRE_OK(open->append(0, batch(0, "one\n")));
+  }
+  std::filesystem::remove(where.text() + "/7.seg");
+  disk.fail_fallocate = true;
+  auto open = open_segment::create(disk, where.text(), id, wanted);
+  REQUIRE_OK(open);
+  CHECK(size() == format::segment_header_bytes);
+  const auto first = batch(0, "one\n");
+  REQUIRE_OK(open->append(0, first));
+  REQUIRE_OK(open->seal(1, first.size(), true));
+}
+
+TEST_CASE("a file that was left behind becomes the copy that is listed, or stays exactly as it is") {
+  folder where;
+  faulty_operations disk;
+  const auto first = batch(0, "one\n"), second = batch(1, "two\n"), third = batch(2, "three\n");
+  {
+    auto open = must_create(disk, where);
+    REQUIRE_OK(open.append(0, first + second + third));  // the third was never acknowledged
+    open.sync();
+  }
+  const auto path = where.text() + "/7.seg";
+  const auto content = [&] { return *read_file(file_operations::system(), path, 1 << 30); };
+  format::segment_summary listed{8, first.size() + second.size(), 2, xxh3_128(first + second)};
+  listed.payload_bytes = 4 + 4;
+  const auto before = content();
+  auto other = listed;
+  other.digest = xxh3_128(first + third);
+  CHECK(adopt_closed(disk, where.text(), id, other).error().code() == errc::corrupted);
+  other = listed;
+  other.file_bytes -= 1;
+  CHECK(adopt_closed(disk, where.text(), id, other).error().code() == errc::corrupted);
+  CHECK(content() == before);
+  CHECK(adopt_closed(disk, where.text(), segment_id{8}, listed).error().code() == errc::not_found);
+  REQUIRE_OK(adopt_closed(disk, where.text(), id, listed));
+  segment_store store(where.text(), disk);
+  const auto reader = store.open(id);
+  REQUIRE_OK(reader);
+  CHECK(reader->summary() == listed);
+  REQUIRE_OK(reader->verify());
+  REQUIRE_OK(adopt_closed(disk, where.text(), id, listed));  // once more, after a crash before it was heard of
 }
 
 TEST_CASE("promises outlive a start; a torn end is cut, a damaged middle refuses") {

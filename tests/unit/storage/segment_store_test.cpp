@@ -345,3 +345,49 @@ TEST_CASE("an unsealed file is whole, torn or damaged") {
     CHECK(store.inspect(id)->scan.state == scan_state::damaged);
   }
 }
+
+TEST_CASE("a replacement takes the place of a file when it is whole, and not before") {
+  temporary_directory directory;
+  faulty_operations disk;
+  segment_store store(directory.path(), disk);
+  const auto before = write_sealed(store, 3);
+  const auto begin = [&](std::size_t batches) {
+    auto writer = store.create_replacement(id, info_of());
+    REQUIRE_OK(writer);
+    for (std::size_t i = 0; i < batches; ++i) REQUIRE_OK(writer->append(payload_of(i), 1));
+    return std::move(*writer);
+  };
+  const auto is_the_old_one = [&] {
+    const auto reader = store.open(id);
+    return reader && reader->summary() == before && reader->verify();
+  };
+  { auto given_up = begin(5); }
+  CHECK(directory.names() == std::vector<std::string>{"12.seg"});
+  CHECK(begin(5).seal(before).error().code() == errc::corrupted);  // other bytes than were expected
+  CHECK(is_the_old_one());
+  {
+    auto full = begin(1);
+    disk.bytes_left = 10;
+    CHECK(full.append(payload_of(1), 1).error().code() == errc::resource_exhausted);
+    disk.bytes_left = ~std::uint64_t{0};
+  }
+  {
+    auto stuck = begin(5);
+    disk.fail_rename = true;
+    CHECK(!stuck.seal());
+    disk.fail_rename = false;
+  }
+  CHECK(is_the_old_one());
+  CHECK(directory.names() == std::vector<std::string>{"12.seg"});
+  auto writer = begin(5);
+  CHECK(is_the_old_one());
+  CHECK(store.list()->size() == 1);
+  const auto after = writer.seal();
+  REQUIRE_OK(after);
+  CHECK(store.open(id)->summary() == *after);
+  CHECK(directory.names() == std::vector<std::string>{"12.seg"});
+  // What a crash leaves of one goes at the next start.
+  REQUIRE_OK(replace_file(file_operations::system(), directory.path(), "13.seg.new", {}));
+  CHECK(*store.remove_unfinished() == 1);
+  CHECK(directory.names() == std::vector<std::string>{"12.seg"});
+}
