@@ -175,7 +175,7 @@ class DownAndUp(ClusterTest):
         # Without its identity a directory with data is nobody's: no other cluster begins in it.
         self.cluster.shell("down")
         (self.cluster.node_folder("node1") / "identity.json").unlink()
-        refused = self.cluster.run("start", "node1")
+        refused = self.cluster.run("up")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("its identity.json is gone", refused.stderr)
 
