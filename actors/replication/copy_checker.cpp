@@ -151,7 +151,8 @@ asio::awaitable<void> copy_checker::verify_member(std::shared_ptr<verification> 
         }
       }
       if (copy.state == copy_state::damaged || copy.state == copy_state::missing) {
-        if (!segment.open) context_->parts.data.report_damage(v->report.dataset, segment.segment, id, copies[i].made, copy.why);
+        if (!segment.open)
+          context_->parts.data.report_damage(v->report.dataset, segment.segment, id, copies[i].made, copy.why);
       }
       segment.copies.push_back(std::move(copy));
     }
@@ -176,7 +177,8 @@ asio::awaitable<result<verify_report>> copy_checker::verify(std::string dataset,
     v->report.copies_wanted = d->copies;
     for (std::uint32_t p = 0; p < d->partitions.size(); ++p) {
       for (const auto& g : d->partitions[p].segments) {
-        for (const auto h : g.holders) by_member[h].push_back({{g.id, g.digest, {}, false}, v->segments.size(), g.made(h)});
+        for (const auto h : g.holders)
+          by_member[h].push_back({{g.id, g.digest, {}, false}, v->segments.size(), g.made(h)});
         segment_report one;
         one.segment = g.id;
         one.partition = partition_index{p};

@@ -7,8 +7,8 @@ namespace troupe::shell {
 
 class session;
 
-/// How a table writes a member for people; CSV has it as JSON has it. `value` is a record's: nothing is rounded, and what
-/// has parts is JSON in both.
+/// How a table writes a member for people; CSV has it as JSON has it. `value` is a record's: nothing is rounded, and
+/// what has parts is JSON in both.
 enum class shown_as { text, bytes, time, list, hash, value };
 
 /// A column: a member of the items by its path («tasks.done»).

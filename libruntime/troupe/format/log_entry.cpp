@@ -34,8 +34,7 @@ result<void> check_frame(bytes_view data, bytes_view magic, std::size_t size, st
   const auto version = load_le<std::uint32_t>(data.data() + 8);
   if (version < metadata_log_version)
     return refuse(errc::unsupported, what,
-                  "version " + std::to_string(version) +
-                      ", of a troupe before 0.1; export the data with that one");
+                  "version " + std::to_string(version) + ", of a troupe before 0.1; export the data with that one");
   if (version > metadata_log_version)
     return refuse(errc::unsupported, what, "version " + std::to_string(version) + "; use a newer troupe");
   return ok();

@@ -165,7 +165,8 @@ result<void> state::check_segment(const segment& s) const {
   if (s.bytes > sum_max || s.file_bytes > sum_max || s.records > sum_max)
     return error{errc::invalid_argument, name + " is larger than any file"};
   if (!s.remade.empty())
-    return error{errc::invalid_argument, name + " says that copies of it were made anew, which add_holder alone may say"};
+    return error{errc::invalid_argument,
+                 name + " says that copies of it were made anew, which add_holder alone may say"};
   if (s.epoch.value != 0 || s.last_append_unix_ms != 0)
     return error{errc::invalid_argument, name + " says that it was appended to, which seal_and_open alone may say"};
   return ok();

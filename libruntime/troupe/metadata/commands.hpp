@@ -58,9 +58,9 @@ struct delete_dataset {
 };
 BOOST_DESCRIBE_STRUCT(delete_dataset, (), (name))
 
-/// A copy was found damaged or gone. Takes the holder off when another one remains; never the last. `made` is the making
-/// of the copy that was looked at (segment::made, as known before the look): a report that comes when the copy has been
-/// made anew is `aborted`, or it would take the good one off.
+/// A copy was found damaged or gone. Takes the holder off when another one remains; never the last. `made` is the
+/// making of the copy that was looked at (segment::made, as known before the look): a report that comes when the copy
+/// has been made anew is `aborted`, or it would take the good one off.
 struct report_damage {
   dataset_id dataset;
   segment_id segment;

@@ -59,13 +59,12 @@ class generator {
         return abort_import{dataset(s)};
       case 8:
         return delete_dataset{name()};
-      case 9:
-        {
-          const segment_id id{pick(400)};
-          const auto holder = member();
-          const auto* g = s.find_segment(id);
-          return report_damage{dataset(s), id, holder, g == nullptr || pick(4) == 0 ? log_index{} : g->made(holder)};
-        }
+      case 9: {
+        const segment_id id{pick(400)};
+        const auto holder = member();
+        const auto* g = s.find_segment(id);
+        return report_damage{dataset(s), id, holder, g == nullptr || pick(4) == 0 ? log_index{} : g->made(holder)};
+      }
       case 10:
         return load_module{cluster::make_module(static_cast<char>('a' + pick(3)), "m", "job", 1 + pick(2))};
       case 11:
