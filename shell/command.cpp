@@ -9,7 +9,7 @@ const std::vector<command>& all_commands() {
   static const auto all = [] {
     std::vector<command> out;
     for (auto& group : {cluster_commands(), node_commands(), data_commands(), module_commands(), job_commands(),
-                        actor_commands(), session_commands()})
+                        actor_commands(), access_commands(), session_commands()})
       out.insert(out.end(), group.begin(), group.end());
     return out;
   }();

@@ -88,8 +88,8 @@ result<worker_process> fork_worker(const std::string& program) {
   // No credentials, no settings of the daemon's: only what finds libraries, says the time, and steers sanitizers in our
   // own tests.
   std::vector<std::string> kept{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
-  for (const char* variable :
-       {"LD_LIBRARY_PATH", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"})
+  for (const char* variable : {"LD_LIBRARY_PATH", "TZ", "TROUPE_WORKER_NETWORK", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+                               "TSAN_OPTIONS", "LSAN_OPTIONS"})
     if (const char* value = std::getenv(variable); value != nullptr)
       kept.push_back(std::string(variable) + "=" + value);
   std::vector<char*> environment;

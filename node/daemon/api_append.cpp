@@ -12,6 +12,7 @@ namespace troupe::node {
 namespace {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 
@@ -138,7 +139,8 @@ awaitable<void> append(api_services& s, http_request& request, http_response& re
 }  // namespace
 
 void add_append_route(transport::http_router& router, api_services& s) {
-  router.post("/api/v1/datasets/{name}/records", [&s](auto& in, auto& out) { return append(s, in, out); });
+  router.post("/api/v1/datasets/{name}/records", http_access::submitter,
+              [&s](auto& in, auto& out) { return append(s, in, out); });
 }
 
 }  // namespace troupe::node

@@ -114,11 +114,9 @@ awaitable<void> ready(api_services& s, http_response& response) {
 }  // namespace
 
 void add_cluster_routes(transport::http_router& router, api_services& s) {
-  router.get(
-      "/livez", [](auto&, auto& out) -> awaitable<void> { (void)co_await out.send(200, "text/plain", "alive\n"); },
-      transport::http_access::open);
-  router.get(
-      "/readyz", [&s](auto&, auto& out) { return ready(s, out); }, transport::http_access::open);
+  router.get("/livez", transport::http_access::open,
+             [](auto&, auto& out) -> awaitable<void> { (void)co_await out.send(200, "text/plain", "alive\n"); });
+  router.get("/readyz", transport::http_access::open, [&s](auto&, auto& out) { return ready(s, out); });
   router.get("/metrics", [&s](auto&, auto& out) -> awaitable<void> {
     (void)co_await out.send(200, "text/plain; version=0.0.4", s.metrics.prometheus_text());
   });

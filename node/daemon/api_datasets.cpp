@@ -13,6 +13,7 @@ namespace troupe::node {
 namespace {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
@@ -247,8 +248,10 @@ awaitable<void> head(api_services& s, http_request& request, http_response& resp
 void add_dataset_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/datasets", [&s](auto& in, auto& out) { return list(s, in, out); });
   router.get("/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return describe(s, in, out); });
-  router.del("/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return remove(s, in, out); });
-  router.post("/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return import(s, in, out); });
+  router.del("/api/v1/datasets/{name}", http_access::submitter,
+             [&s](auto& in, auto& out) { return remove(s, in, out); });
+  router.post("/api/v1/datasets/{name}", http_access::submitter,
+              [&s](auto& in, auto& out) { return import(s, in, out); });
   router.get("/api/v1/datasets/{name}/export", [&s](auto& in, auto& out) { return export_text(s, in, out); });
   router.get("/api/v1/datasets/{name}/records", [&s](auto& in, auto& out) { return head(s, in, out); });
 }

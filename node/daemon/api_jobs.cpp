@@ -11,6 +11,7 @@ namespace troupe::node {
 namespace {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
@@ -213,10 +214,11 @@ awaitable<void> logs(api_services& s, http_request& request, http_response& resp
 
 void add_job_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/jobs", [&s](auto& in, auto& out) { return list(s, in, out); });
-  router.post("/api/v1/jobs", [&s](auto& in, auto& out) { return create(s, in, out); });
-  router.post("/api/v1/jobs/plan", [&s](auto& in, auto& out) { return plan(s, in, out); });
+  router.post("/api/v1/jobs", http_access::submitter, [&s](auto& in, auto& out) { return create(s, in, out); });
+  router.post("/api/v1/jobs/plan", http_access::submitter, [&s](auto& in, auto& out) { return plan(s, in, out); });
   router.get("/api/v1/jobs/{id}", [&s](auto& in, auto& out) { return show(s, in, out); });
-  router.post("/api/v1/jobs/{id}/cancel", [&s](auto& in, auto& out) { return cancel(s, in, out); });
+  router.post("/api/v1/jobs/{id}/cancel", http_access::submitter,
+              [&s](auto& in, auto& out) { return cancel(s, in, out); });
   router.get("/api/v1/jobs/{id}/logs", [&s](auto& in, auto& out) { return logs(s, in, out); });
 }
 

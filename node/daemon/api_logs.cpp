@@ -23,6 +23,7 @@ std::optional<api::dataset> find_dataset(const api_services& s, std::string_view
 namespace {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
@@ -228,9 +229,12 @@ awaitable<void> verify(api_services& s, http_request& request, http_response& re
 }  // namespace
 
 void add_log_routes(transport::http_router& router, api_services& s) {
-  router.add("PUT", "/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return create(s, in, out); });
-  router.add("PATCH", "/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return alter(s, in, out); });
-  router.post("/api/v1/datasets/{name}/verify", [&s](auto& in, auto& out) { return verify(s, in, out); });
+  router.add("PUT", "/api/v1/datasets/{name}", http_access::submitter,
+             [&s](auto& in, auto& out) { return create(s, in, out); });
+  router.add("PATCH", "/api/v1/datasets/{name}", http_access::submitter,
+             [&s](auto& in, auto& out) { return alter(s, in, out); });
+  router.post("/api/v1/datasets/{name}/verify", http_access::submitter,
+              [&s](auto& in, auto& out) { return verify(s, in, out); });
   add_append_route(router, s);
 }
 

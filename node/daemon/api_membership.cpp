@@ -1,25 +1,31 @@
+#include <troupe/security/credentials.hpp>
 #include <troupe/transport/endpoint.hpp>
 #include <troupe/transport/http_client.hpp>
 
 #include "node/daemon/api_services.hpp"
 #include "node/daemon/log_port.hpp"
+#include "node/daemon/node_security.hpp"
 #include "node/daemon/shapes.hpp"
 
 /// Nodes that go: stop, drain, remove.
 namespace troupe::node {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
 
-result<void> ask_to_stop(const std::string& address, const std::string& name, const std::string& token) {
+result<void> ask_to_stop(const api_services& s, const std::string& address, const std::string& name) {
   const auto endpoint = transport::parse_endpoint(address);
   if (!endpoint) return endpoint.error();
   transport::http_client_options options;
   options.host = endpoint->address().to_string();
   options.port = endpoint->port();
-  options.token = token;
+  options.token = s.token;
+  if (const auto mine = s.security == nullptr ? nullptr : s.security->credentials();
+      mine && (mine->on_loopback() || !endpoint->address().is_loopback()))
+    options.trust = security::trust::of_member(*mine);
   options.connect_time_max = 2s;
   options.read_time_max = 5s;
   transport::http_client client(options);
@@ -62,7 +68,7 @@ awaitable<void> stop_node(api_services& s, http_request& request, http_response&
       co_return (void) co_await response.send_problem(
           error{errc::failed_precondition, name + " does not run: " + found->state_reason});
     // Named, not written into the co_await: g++ 12 destroys such temporaries twice.
-    auto ask = [address = found->address, name, token = s.token] { return ask_to_stop(address, name, token); };
+    auto ask = [&s, address = found->address, name] { return ask_to_stop(s, address, name); };
     const auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
     if (!asked) co_return (void) co_await response.send_problem(asked.error());
   }
@@ -119,7 +125,7 @@ awaitable<result<void>> stop_drained(api_services& s, http_request& request, con
     co_return error{errc::failed_precondition,
                     m.name + " is alive and holds what others need: `drain " + m.name + "` moves it away first"};
   if (m.id == s.self) co_return error{errc::failed_precondition, m.name + " cannot remove itself: ask another node"};
-  auto ask = [address = m.address, name = m.name, token = s.token] { return ask_to_stop(address, name, token); };
+  auto ask = [&s, address = m.address, name = m.name] { return ask_to_stop(s, address, name); };
   auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
   if (!asked) co_return asked.error();
   const auto deadline = transport::after(stop_time_max);
@@ -152,11 +158,15 @@ awaitable<void> remove_node(api_services& s, http_request& request, http_respons
 }  // namespace
 
 void add_membership_routes(transport::http_router& router, api_services& s) {
-  router.post("/api/v1/nodes/{name}/stop", [&s](auto& in, auto& out) { return stop_node(s, in, out); });
+  router.post("/api/v1/nodes/{name}/stop", http_access::operator_,
+              [&s](auto& in, auto& out) { return stop_node(s, in, out); });
   router.get("/api/v1/nodes/{name}/drain", [&s](auto& in, auto& out) { return show_drain(s, in, out); });
-  router.post("/api/v1/nodes/{name}/drain", [&s](auto& in, auto& out) { return set_drain(s, in, out, true); });
-  router.del("/api/v1/nodes/{name}/drain", [&s](auto& in, auto& out) { return set_drain(s, in, out, false); });
-  router.post("/api/v1/nodes/{name}/remove", [&s](auto& in, auto& out) { return remove_node(s, in, out); });
+  router.post("/api/v1/nodes/{name}/drain", http_access::operator_,
+              [&s](auto& in, auto& out) { return set_drain(s, in, out, true); });
+  router.del("/api/v1/nodes/{name}/drain", http_access::operator_,
+             [&s](auto& in, auto& out) { return set_drain(s, in, out, false); });
+  router.post("/api/v1/nodes/{name}/remove", http_access::operator_,
+              [&s](auto& in, auto& out) { return remove_node(s, in, out); });
 }
 
 }  // namespace troupe::node

@@ -15,6 +15,7 @@ namespace troupe::node {
 namespace {
 
 using boost::asio::awaitable;
+using transport::http_access;
 using transport::http_request;
 using transport::http_response;
 using namespace std::chrono_literals;
@@ -119,8 +120,9 @@ awaitable<void> remove(api_services& s, http_request& request, http_response& re
 
 void add_module_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/modules", [&s](auto& in, auto& out) { return list(s, in, out); });
-  router.post("/api/v1/modules", [&s](auto& in, auto& out) { return load(s, in, out); });
-  router.del("/api/v1/modules/{name}", [&s](auto& in, auto& out) { return remove(s, in, out); });
+  router.post("/api/v1/modules", http_access::submitter, [&s](auto& in, auto& out) { return load(s, in, out); });
+  router.del("/api/v1/modules/{name}", http_access::submitter,
+             [&s](auto& in, auto& out) { return remove(s, in, out); });
 }
 
 }  // namespace troupe::node

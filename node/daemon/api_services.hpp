@@ -18,6 +18,7 @@ class module_store;
 }  // namespace troupe::data
 namespace troupe::telemetry {
 class journal;
+class logger;
 class metrics;
 }  // namespace troupe::telemetry
 
@@ -31,6 +32,7 @@ struct dataset;
 namespace troupe::node {
 
 class log_port;
+class node_security;
 
 /// What the HTTP handlers reach of the daemon. Owned by the daemon; everything in it outlives the HTTP server.
 struct api_services {
@@ -51,7 +53,9 @@ struct api_services {
   boost::asio::thread_pool& blocking;     ///< for what waits on a disk, a child process or another node
   std::atomic<bool>& ready;               ///< joined, recovered, and not on its way out
   std::function<void(std::string)> stop;  ///< begins to leave in order; returns at once
-  log_port* logs = nullptr;               ///< nothing: this node cannot append yet
+  telemetry::logger& log;
+  log_port* logs = nullptr;           ///< nothing: this node cannot append yet
+  node_security* security = nullptr;  ///< nothing: no certificates here
 };
 
 /// A node that stops or is fenced ends what waits in it; to a client that is one more node that can't answer now.
@@ -119,7 +123,7 @@ inline error logs_not_ready() {
 /// The ready dataset of that name as metadata has it here.
 std::optional<api::dataset> find_dataset(const api_services& s, std::string_view name);
 /// Asks the node at `address` to stop in order. Blocks.
-result<void> ask_to_stop(const std::string& address, const std::string& name, const std::string& token);
+result<void> ask_to_stop(const api_services& s, const std::string& address, const std::string& name);
 /// GET …/records with any of partition, from and wait_ms.
 boost::asio::awaitable<void> read_records(api_services& s, transport::http_request& request,
                                           transport::http_response& response);
@@ -134,5 +138,6 @@ void add_log_routes(transport::http_router& router, api_services& s);
 void add_append_route(transport::http_router& router, api_services& s);
 void add_module_routes(transport::http_router& router, api_services& s);
 void add_job_routes(transport::http_router& router, api_services& s);
+void add_security_routes(transport::http_router& router, api_services& s);
 
 }  // namespace troupe::node

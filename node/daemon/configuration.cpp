@@ -38,6 +38,16 @@ void apply_setting(configuration& c, const std::string& key, const std::vector<s
     c.cluster_name = one();
   else if (key == "token-file")
     c.token_file = one();
+  else if (key == "certificate")
+    c.certificate = one();
+  else if (key == "certificate-key")
+    c.certificate_key = one();
+  else if (key == "authority")
+    c.authority = one();
+  else if (key == "authority-seal-file")
+    c.authority_seal_file = one();
+  else if (key == "tls")
+    c.tls = one();
   else if (key == "bootstrap")
     c.bootstrap = one() == "true";
   else if (key == "join")
@@ -101,13 +111,29 @@ parsed parse(int argc, char** argv) {
   app.add_option("--data", c.data, "Data directory; made when missing")->envname("TROUPE_NODE_DATA")->required();
   app.add_option("--config", config_file, "Settings as a TOML file; environment and options win over it")
       ->envname("TROUPE_NODE_CONFIG");
-  app.add_option("--listen", c.listen, "HOST:PORT of the one listening port; loopback only")
+  app.add_option("--listen", c.listen,
+                 "ADDRESS:PORT of the one listening port; beyond loopback everything is encrypted")
       ->envname("TROUPE_NODE_LISTEN");
   app.add_option("--name", c.name, "Name in the cluster (default: the next free node<N>)")->envname("TROUPE_NODE_NAME");
   app.add_option("--cluster-name", c.cluster_name, "Name of the cluster, for people")
       ->envname("TROUPE_NODE_CLUSTER_NAME");
-  app.add_option("--token-file", c.token_file, "File with the cluster's token; - reads it from standard input")
+  app.add_option("--token-file", c.token_file,
+                 "File with the cluster's token, or a join token; - reads it from standard input")
       ->envname("TROUPE_NODE_TOKEN_FILE");
+  auto* certificate = app.add_option("--certificate", c.certificate,
+                                     "The node's certificate in PEM, instead of one that the cluster hands out")
+                          ->envname("TROUPE_NODE_CERTIFICATE");
+  auto* key = app.add_option("--certificate-key", c.certificate_key, "Its key")->envname("TROUPE_NODE_CERTIFICATE_KEY");
+  auto* authority = app.add_option("--authority", c.authority, "Certificate of the authority to believe, in PEM")
+                        ->envname("TROUPE_NODE_AUTHORITY");
+  certificate->needs(key)->needs(authority);
+  key->needs(certificate);
+  app.add_option("--authority-seal-file", c.authority_seal_file,
+                 "What the key of the cluster's authority is encrypted with (default: DIR/security/ca.seal)")
+      ->envname("TROUPE_NODE_AUTHORITY_SEAL_FILE");
+  app.add_option("--tls", c.tls, "always: also between addresses of this machine; beyond-loopback is the default")
+      ->check(CLI::IsMember({"beyond-loopback", "always"}))
+      ->envname("TROUPE_NODE_TLS");
   auto* bootstrap = app.add_flag("--bootstrap", c.bootstrap, "Begin a new cluster with this node");
   app.add_option("--join", c.join, "HOST:PORT of nodes of the cluster, separated by commas")
       ->delimiter(',')
@@ -167,6 +193,13 @@ result<void> remember(const configuration& c) {
   text += "name = " + quoted(c.name) + "\n";
   text += "cluster-name = " + quoted(c.cluster_name) + "\n";
   if (c.bootstrap) text += "bootstrap = true\n";
+  if (!c.certificate.empty()) {
+    text += "certificate = " + quoted(c.certificate) + "\n";
+    text += "certificate-key = " + quoted(c.certificate_key) + "\n";
+    text += "authority = " + quoted(c.authority) + "\n";
+  }
+  if (!c.authority_seal_file.empty()) text += "authority-seal-file = " + quoted(c.authority_seal_file) + "\n";
+  if (c.tls != configuration().tls) text += "tls = " + quoted(c.tls) + "\n";
   if (c.slots != 0) text += "slots = " + std::to_string(c.slots) + "\n";
   if (c.memory_bytes != 0) text += "memory = " + std::to_string(c.memory_bytes) + "\n";
   if (c.task_memory_bytes != 0) text += "task-memory = " + std::to_string(c.task_memory_bytes) + "\n";
@@ -212,6 +245,12 @@ result<std::string> load_token(const configuration& c) {
   while (!token.empty() && static_cast<unsigned char>(token.front()) <= 0x20) token.erase(0, 1);
   if (token.size() < 16)
     return error{errc::invalid_argument, "the token is too short: at least 16 characters are needed"};
+  TROUPE_TRY_VOID(keep_token(c, token));
+  return token;
+}
+
+result<void> keep_token(const configuration& c, const std::string& token) {
+  const auto kept = c.data + "/token";
   // Kept for the next start, which then needs no option. 0600 from the first byte on.
   const auto fresh = kept + ".new";
   ::unlink(fresh.c_str());
@@ -224,7 +263,7 @@ result<std::string> load_token(const configuration& c) {
   ::close(fd);
   if (!synced || ::rename(fresh.c_str(), kept.c_str()) != 0)
     return error::from_errno("write token", kept, synced ? errno : why);
-  return token;
+  return ok();
 }
 
 }  // namespace troupe::node

@@ -13,7 +13,12 @@ struct configuration {
   std::string listen = "127.0.0.1:0";  ///< host:port of the gate; port 0 takes a free one, which is then remembered
   std::string name;                    ///< empty: the cluster chooses node1, node2…
   std::string cluster_name = "troupe";
-  std::string token_file;                 ///< «-»: standard input; empty: DIR/token, as left by an earlier start
+  std::string token_file;   ///< «-»: standard input; empty: DIR/token, as left by an earlier start
+  std::string certificate;  ///< files of one's own instead of what the cluster hands out
+  std::string certificate_key;
+  std::string authority;                  ///< whom to believe; of a new node also before it has a certificate
+  std::string authority_seal_file;        ///< what the authority's key is encrypted with; empty: DIR/security/ca.seal
+  std::string tls = "beyond-loopback";    ///< or «always»
   bool bootstrap = false;                 ///< the first node of a new cluster
   std::vector<std::string> join;          ///< addresses of nodes that are there
   std::uint32_t slots = 0;                ///< tasks at once; 0: one a core
@@ -38,7 +43,9 @@ parsed parse(int argc, char** argv);
 /// DIR/node.toml, so that a restart needs no arguments but --data.
 result<void> remember(const configuration& c);
 
-/// The cluster's token from where `c` says; kept in DIR/token (0600) from then on.
+/// The cluster's token, or a join token, from where `c` says; kept in DIR/token (0600) from then on.
 result<std::string> load_token(const configuration& c);
+/// Keeps it there: for the cluster's token, which a new node is told when its join token was good.
+result<void> keep_token(const configuration& c, const std::string& token);
 
 }  // namespace troupe::node

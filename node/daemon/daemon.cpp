@@ -8,6 +8,7 @@
 #include <troupe/base/version.hpp>
 #include <troupe/transport/endpoint.hpp>
 
+#include "node/daemon/access.hpp"
 #include "node/daemon/daemon_impl.hpp"
 #include "node/daemon/ready_file.hpp"
 
@@ -119,13 +120,28 @@ result<void> daemon::impl::begin_work() {
     log.info("event", e.kind + ": " + e.text);
   }));
 
-  services.emplace(api_services{identity.cluster_id, identity.member_id, identity.name, config.cluster_name, card.token,
-                                program, directory->spill(), *metadata, *data, *modules, *supervisors, journal, metrics,
-                                changes, blocking, ready,
+  services.emplace(api_services{identity.cluster_id,
+                                identity.member_id,
+                                identity.name,
+                                config.cluster_name,
+                                card.token,
+                                program,
+                                directory->spill(),
+                                *metadata,
+                                *data,
+                                *modules,
+                                *supervisors,
+                                journal,
+                                metrics,
+                                changes,
+                                blocking,
+                                ready,
                                 [this](std::string reason) {
                                   finish({false, std::move(reason)});
                                 },
-                                &*log_calls});
+                                log,
+                                &*log_calls,
+                                &*security});
   transport::http_router router;
   add_cluster_routes(router, *services);
   add_membership_routes(router, *services);
@@ -133,12 +149,20 @@ result<void> daemon::impl::begin_work() {
   add_log_routes(router, *services);
   add_module_routes(router, *services);
   add_job_routes(router, *services);
+  add_security_routes(router, *services);
   transport::http_server_options options;
-  options.token = card.token;
+  options.authenticate = [this](std::string_view bearer, const transport::connection& stream) {
+    return find_caller(*services, bearer, stream);
+  };
+  // Appends are data: who wrote which record is for the datasets to say.
+  options.deed = [this](transport::http_deed deed) {
+    if (!deed.what.ends_with("/records")) note_deed(*services, std::move(deed));
+  };
   http = std::make_unique<transport::http_server>(options, std::move(router), log, metrics);
   gate->on_http([this](transport::connection c, bytes prefix) { http->serve(std::move(c), std::move(prefix)); });
 
   add_node_metrics(metrics, *blocks);
+  watch_certificates();
   if (const auto written = write_ready_file(
           directory->path(),
           {identity.address, static_cast<std::uint32_t>(::getpid()), identity.name, identity.member_id});

@@ -12,6 +12,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <caf/actor_system.hpp>
 #include <condition_variable>
@@ -27,6 +28,7 @@
 #include "node/daemon/api_services.hpp"
 #include "node/daemon/daemon.hpp"
 #include "node/daemon/log_plane_port.hpp"
+#include "node/daemon/node_security.hpp"
 
 namespace troupe::node {
 
@@ -56,12 +58,15 @@ struct daemon::impl {
   std::optional<storage::data_directory> directory;
   storage::identity identity;
   transport::identity card;
+  std::optional<node_security> security;
   std::string program;
   boost::asio::io_context io;
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work;
   boost::asio::thread_pool blocking;
   std::vector<std::thread> threads;
   std::optional<boost::asio::signal_set> signals;
+  std::optional<boost::asio::steady_timer> certificate_timer;
+  std::atomic<bool> certificate_warning{false};  ///< said since it was last good
   std::optional<storage::segment_store> segments;
   std::optional<data::module_store> modules;
   std::unique_ptr<dataflow::block_store> blocks;
@@ -100,6 +105,12 @@ struct daemon::impl {
   }
 
   result<void> load_identity();
+  result<void> load_credentials();
+  result<void> ask_for_certificate();
+  void watch_certificates();
+  void wait_for_certificates();
+  void look_at_certificates();
+  void refuse_revoked();
   result<void> open_stores();
   result<void> open_gate();
   result<void> join();

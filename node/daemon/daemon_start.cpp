@@ -83,10 +83,11 @@ result<void> daemon::impl::load_identity() {
       identity.seeds.push_back(seed);
   identity.incarnation = identity.incarnation.next();
   TROUPE_TRY(card.token, load_token(config));
+  TROUPE_TRY_VOID(load_credentials());
   card.cluster = identity.cluster_id;
   card.member = identity.member_id;
   card.incarnation = identity.incarnation;
-  return directory->save_identity(identity);
+  return ok();
 }
 
 /// What a crash left behind: spill files belong to nobody and go. A segment without its seal stays: it may be a log's

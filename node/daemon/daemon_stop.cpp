@@ -53,6 +53,7 @@ void daemon::impl::stop() {
   if (data) data->stop();
   if (metadata) metadata->stop();
   if (signals) signals->cancel();
+  if (certificate_timer) certificate_timer->cancel();
   work.reset();
   io.stop();
   for (auto& t : threads) t.join();

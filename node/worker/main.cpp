@@ -1,14 +1,32 @@
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "actors/dataflow/worker_host.hpp"
 #include "troupe/base/version.hpp"
 #include "troupe/modules/inspect.hpp"
+#include "troupe/security/confine.hpp"
+
+namespace {
+
+/// What runs here was written by others: no sockets but those it was given, unless the node's owner allows them.
+/// Where the kernel has no such filters the worker runs without, and its node's log says so.
+void confine() {
+  const char* network = std::getenv("TROUPE_WORKER_NETWORK");
+  const bool allowed = network != nullptr && std::strcmp(network, "allowed") == 0;
+  if (const auto confined = troupe::security::confine_process(allowed); !confined)
+    std::fprintf(stderr, "troupe-worker is not confined: %s\n", confined.error().message().c_str());
+}
+
+}  // namespace
 
 /// troupe-worker: runs user code for a troupe-node, which starts it with two sockets as fd 3 and 4. `--inspect FILE.so`
 /// loads a module and prints what is in it as JSON.
 int main(int argc, char** argv) {
-  if (argc == 3 && std::strcmp(argv[1], "--inspect") == 0) return troupe::modules::inspect_main(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], "--inspect") == 0) {
+    confine();
+    return troupe::modules::inspect_main(argv[2]);
+  }
   if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
     std::printf("troupe-worker %s\n", troupe::version_text);
     return 0;
@@ -17,5 +35,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: troupe-worker --inspect FILE.so\n");
     return 2;
   }
+  confine();
   return troupe::actors::run_worker();
 }

@@ -2,6 +2,7 @@
 #include <shell/cluster/api_client.hpp>
 #include <shell/cluster/paths.hpp>
 #include <shell/interrupts.hpp>
+#include <troupe/security/credentials.hpp>
 #include <troupe/transport/problem.hpp>
 
 namespace troupe::shell {
@@ -43,15 +44,31 @@ void api_client::ignore_interrupts() {
   for (auto& connection : connections_) connection.reset();
 }
 
-outcome<transport::http_client*> api_client::connection(std::size_t index) {
-  if (!token_read_ && !cluster_.token_file.empty()) {
-    auto text = paths::read_file(cluster_.token_file, 4096);
+/// The token that requests carry, and whose certificates to believe.
+outcome<void> api_client::read_secrets() {
+  if (secrets_read_) return done();
+  const auto& file = cluster_.access_file.empty() ? cluster_.token_file : cluster_.access_file;
+  if (!file.empty()) {
+    auto text = paths::read_file(file, 4096);
     if (!text)
       return failure(status::no_cluster,
                      "cluster " + cluster_.name + ": its token cannot be read: " + text.error().message());
     token_ = trimmed(*text);
-    token_read_ = true;
   }
+  if (!cluster_.authority_file.empty()) {
+    const auto text = paths::read_file(cluster_.authority_file);
+    auto trust = text ? security::trust::of_authority(*text) : text.error();
+    if (!trust)
+      return failure(status::no_cluster, "cluster " + cluster_.name + ": the certificate of its authority in " +
+                                             cluster_.authority_file + ": " + trust.error().message());
+    trust_ = std::move(*trust);
+  }
+  secrets_read_ = true;
+  return done();
+}
+
+outcome<transport::http_client*> api_client::connection(std::size_t index) {
+  TROUPE_TRY_VOID(read_secrets());
   auto& made = connections_[index];
   if (!made) {
     TROUPE_TRY(auto address, split_address(cluster_.addresses[index]));
@@ -59,6 +76,8 @@ outcome<transport::http_client*> api_client::connection(std::size_t index) {
     options.host = address.first;
     options.port = address.second;
     options.token = token_;
+    options.trust = trust_;
+    if (const auto id = cluster_id::parse(cluster_.id)) options.cluster = *id;
     options.cancel_fd = cancel_fd_;
     if (time_max_) options.connect_time_max = options.write_time_max = options.read_time_max = *time_max_;
     made = std::make_unique<transport::http_client>(std::move(options));
@@ -119,8 +138,10 @@ outcome<transport::http_client_response> api_client::exchange(transport::http_cl
       const auto e = transport::problem_error(answer->status, answer->field("content-type"), answer->body);
       return failure(status::no_cluster,
                      "cluster " + cluster_.name + " at " + address + " refuses the token" +
-                         (cluster_.token_file.empty() ? " (none is known)" : " in " + cluster_.token_file) + ": " +
-                         e.message());
+                         (cluster_.access_file.empty() && cluster_.token_file.empty()
+                              ? " (none is known)"
+                              : " in " + (cluster_.access_file.empty() ? cluster_.token_file : cluster_.access_file)) +
+                         ": " + e.message());
     }
     answered_ = {};
     const auto& e = answer.error();

@@ -66,8 +66,10 @@ class api_client {
   outcome<api::json::value> parsed(const transport::http_client_response& answer);
 
   known_cluster cluster_;
+  outcome<void> read_secrets();
   std::string token_;
-  bool token_read_ = false;
+  std::shared_ptr<const security::trust> trust_;
+  bool secrets_read_ = false;
   int cancel_fd_;
   std::optional<std::chrono::milliseconds> time_max_;
   std::vector<std::unique_ptr<transport::http_client>> connections_;  ///< by address; made when first needed

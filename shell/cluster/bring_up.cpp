@@ -8,6 +8,7 @@
 #include <shell/display/progress.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
+#include <troupe/api/security.hpp>
 #include <troupe/base/random.hpp>
 #include <troupe/base/text.hpp>
 
@@ -18,6 +19,7 @@ namespace {
 
 constexpr auto start_time_max = 60s;  ///< a node that reads a long log of metadata may need it
 constexpr std::size_t token_octets = 32;
+constexpr std::uint64_t admin_token_lifetime_s = 365ULL * 24 * 60 * 60;
 
 /// One `up` at a time for a cluster. The lock goes with the process.
 class up_lock {
@@ -96,6 +98,47 @@ std::vector<std::string> free_names(const std::vector<local_node>& taken, std::s
   return out;
 }
 
+/// Where the nodes of a cluster listen is chosen when it is made: those that are there know each other by it.
+outcome<void> choose_address(known_cluster& cluster, const up_request& request) {
+  if (request.listen.empty() && request.tls.empty()) return done();
+  const bool has_nodes = !addresses_of(local_nodes(cluster)).empty();
+  if (has_nodes && ((!request.listen.empty() && request.listen != cluster.listen) ||
+                    (!request.tls.empty() && request.tls != cluster.tls)))
+    return failure(status::failed, "cluster " + cluster.name + " is there already, at " +
+                                       (cluster.listen.empty() ? "loopback" : cluster.listen) +
+                                       "; --address and --tls are for a new one: `up --name NAME …`");
+  cluster.listen = request.listen;
+  cluster.tls = request.tls;
+  return done();
+}
+
+/// Of a cluster that encrypts: its authority's certificate, and a token of an administrator. The cluster's own token is
+/// the nodes' secret, and counts on their machine only.
+outcome<void> adopt_authority(known_cluster& cluster, const local_node& first) {
+  if (cluster.listen.empty() && cluster.tls.empty()) return done();
+  TROUPE_TRY(const auto authority, paths::read_file(first.directory / "security" / "ca.crt"));
+  const fs::path data(cluster.data);
+  TROUPE_TRY_VOID(paths::write_private_file(data / "ca.crt", authority));
+  cluster.authority_file = (data / "ca.crt").string();
+  cluster.addresses = {first.address};
+  api_client client(cluster);
+  auto user = request_for("PUT", "/users/admin");
+  user.content_type = "application/json";
+  user.body = api::to_text(api::user_change{"admin"});
+  TROUPE_TRY_VOID(client.send(std::move(user)));
+  api::token_request wanted;
+  wanted.user = "admin";
+  wanted.lifetime_s = admin_token_lifetime_s;
+  auto request = request_for("POST", "/tokens");
+  request.content_type = "application/json";
+  request.body = api::to_text(wanted);
+  TROUPE_TRY(const auto answer, client.send(std::move(request)));
+  TROUPE_TRY(const auto made, api::from_text<api::new_token>(answer.body, "new token"));
+  TROUPE_TRY_VOID(paths::write_private_file(data / "access-token", made.token + "\n"));
+  cluster.access_file = (data / "access-token").string();
+  return done();
+}
+
 outcome<void> wait_for_all(session& s, std::vector<local_node>& nodes, const std::vector<pid_t>& pids) {
   progress line(s);
   const auto deadline = std::chrono::steady_clock::now() + start_time_max;
@@ -124,8 +167,8 @@ outcome<std::vector<local_node>> add_local_nodes(session& s, const known_cluster
   std::vector<pid_t> pids;
   for (const auto& name : names) {
     nodes.push_back({name, fs::path(cluster.data) / name, {}, {}});
-    auto options = options_of({name, cluster.name, cluster.token_file, join});
-    options.insert(options.end(), {"--listen", "127.0.0.1:0"});
+    auto options = options_of({name, cluster.name, cluster.token_file, join, cluster.authority_file, cluster.tls});
+    options.insert(options.end(), {"--listen", (cluster.listen.empty() ? "127.0.0.1" : cluster.listen) + ":0"});
     const auto more = limits.to_options();
     options.insert(options.end(), more.begin(), more.end());
     TROUPE_TRY(const auto pid, start_node(nodes.back(), options));
@@ -153,6 +196,7 @@ outcome<known_cluster> bring_up(session& s, const up_request& request) {
   TROUPE_TRY(auto cluster, known_or_new(request.cluster));
   TROUPE_TRY(const auto lock, up_lock::take(cluster.data));
   const auto begun = std::chrono::steady_clock::now();
+  TROUPE_TRY_VOID(choose_address(cluster, request));
 
   // A directory whose node never was ready holds nothing: it is started as a new one, under the same name.
   auto nodes = local_nodes(cluster);
@@ -173,6 +217,7 @@ outcome<known_cluster> bring_up(session& s, const up_request& request) {
   if (!fresh.empty() && unborn.size() == nodes.size()) {  // none was ever ready: the first one makes the cluster
     TROUPE_TRY(made, add_local_nodes(s, cluster, {fresh.front()}, {}, request.limits));
     fresh.erase(fresh.begin());
+    TROUPE_TRY_VOID(adopt_authority(cluster, made.front()));
     TROUPE_TRY_VOID(remember(cluster, {}, true));
   }
   if (!fresh.empty()) {

@@ -10,6 +10,8 @@ struct up_request {
   std::string cluster;
   std::optional<std::size_t> nodes;  ///< nothing: those that there are, or 3
   node_limits limits;
+  std::string listen;  ///< an address of this machine that others reach it at; empty: loopback
+  std::string tls;     ///< «always»; empty: beyond loopback
 };
 
 /// Makes a cluster on this machine, or starts what is missing of it. Repeating it changes nothing. A cluster that was

@@ -11,6 +11,7 @@
 #include <shell/interrupts.hpp>
 #include <troupe/api/json.hpp>
 #include <troupe/base/process.hpp>
+#include <troupe/security/credentials.hpp>
 #include <troupe/transport/http_client.hpp>
 
 namespace troupe::shell {
@@ -101,7 +102,8 @@ std::string end_of_log(const fs::path& log) {
   return "its log " + log.string() + " ends:\n" + tail;
 }
 
-bool answers_ready(const std::string& address) {
+/// Encrypted where the node has a certificate: it may be one that takes nothing else.
+bool answers_ready(const std::string& address, const fs::path& directory) {
   const auto colon = address.rfind(':');
   transport::http_client_options options;
   options.host = address.substr(0, colon);
@@ -109,6 +111,11 @@ bool answers_ready(const std::string& address) {
   std::from_chars(port.data(), port.data() + port.size(), options.port);
   options.connect_time_max = options.read_time_max = 2s;
   options.cancel_fd = interrupts::descriptor();
+  if (const auto text = paths::read_file(directory / "security" / "ca.crt")) {
+    auto trust = security::trust::of_authority(*text);
+    if (!trust) return false;
+    options.trust = std::move(*trust);
+  }
   const auto answer = transport::http_client(options).send(request_for("GET", "/readyz"));
   return answer && answer->ok();
 }
@@ -174,7 +181,10 @@ std::vector<std::string> node_limits::to_options() const {
 }
 
 std::vector<std::string> options_of(const new_node& node) {
-  std::vector<std::string> out{"--name", node.name, "--cluster-name", node.cluster, "--token-file", node.token_file};
+  std::vector<std::string> out{"--name", node.name, "--cluster-name", node.cluster};
+  if (!node.token_file.empty()) out.insert(out.end(), {"--token-file", node.token_file});
+  if (!node.tls.empty()) out.insert(out.end(), {"--tls", node.tls});
+  if (!node.authority_file.empty() && !node.join.empty()) out.insert(out.end(), {"--authority", node.authority_file});
   if (node.join.empty()) {
     out.emplace_back("--bootstrap");
   } else {
@@ -204,7 +214,7 @@ outcome<void> wait_until_ready(local_node& node, pid_t pid, std::chrono::steady_
       return failure(status::failed, node.name + " did not start: troupe-node " + *end + "; " +
                                          end_of_log(node.directory / "node.log"));
     const auto ready = read_ready(node.directory);
-    if (ready && ready->pid == pid && answers_ready(ready->address)) {
+    if (ready && ready->pid == pid && answers_ready(ready->address, node.directory)) {
       node.address = ready->address;
       node.pid = pid;
       return done();

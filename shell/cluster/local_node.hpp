@@ -36,8 +36,10 @@ bool is_paused(pid_t pid);
 struct new_node {
   std::string name;
   std::string cluster;
-  std::string token_file;
+  std::string token_file;         ///< empty: it lies in the node's directory
   std::vector<std::string> join;  ///< addresses of members; empty: it makes the cluster
+  std::string authority_file{};   ///< whom to believe before it has a certificate of its own; may be empty
+  std::string tls{};              ///< as of known_cluster
 };
 
 /// What can be changed at every start.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <shell/cluster/paths.hpp>
 #include <shell/cluster/registry.hpp>
 
@@ -76,6 +77,28 @@ std::string toml_string(const std::string& text) {
   return out + "\"";
 }
 
+/// The texts of a cluster by their keys, in the order in which they are written.
+constexpr std::array<std::pair<const char*, std::string known_cluster::*>, 7> texts{
+    {{"id", &known_cluster::id},
+     {"token_file", &known_cluster::token_file},
+     {"data", &known_cluster::data},
+     {"authority_file", &known_cluster::authority_file},
+     {"access_file", &known_cluster::access_file},
+     {"listen", &known_cluster::listen},
+     {"tls", &known_cluster::tls}}};
+
+std::string* text_of(known_cluster& table, std::string_view key) {
+  for (const auto& [name, member] : texts)
+    if (key == name) return &(table.*member);
+  return nullptr;
+}
+
+std::string toml_list(const std::vector<std::string>& values) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < values.size(); ++i) out += (i == 0 ? "" : ", ") + toml_string(values[i]);
+  return out + "]";
+}
+
 result<void> read_key(toml_line& line, registry& out, known_cluster* table) {
   TROUPE_TRY(const auto key, line.key());
   if (!line.take('=')) return line.wrong("=");
@@ -84,9 +107,10 @@ result<void> read_key(toml_line& line, registry& out, known_cluster* table) {
     TROUPE_TRY(out.current, line.string());
   } else if (key == "addresses") {
     TROUPE_TRY(table->addresses, line.strings());
-  } else if (key == "id" || key == "token_file" || key == "data") {
-    TROUPE_TRY(const auto value, line.string());
-    (key == "id" ? table->id : key == "data" ? table->data : table->token_file) = value;
+  } else if (key == "hosts") {
+    TROUPE_TRY(table->hosts, line.strings());
+  } else if (auto* const text = text_of(*table, key)) {
+    TROUPE_TRY(*text, line.string());
   } else {
     return ok();  // of a newer version
   }
@@ -124,12 +148,11 @@ std::string registry::to_text() const {
   for (const auto& [name, cluster] : clusters) {
     out += "\n[cluster." + toml_string(name) + "]\n";
     if (!cluster.id.empty()) out += "id = " + toml_string(cluster.id) + "\n";
-    out += "addresses = [";
-    for (std::size_t i = 0; i < cluster.addresses.size(); ++i)
-      out += (i == 0 ? "" : ", ") + toml_string(cluster.addresses[i]);
-    out += "]\n";
-    if (!cluster.token_file.empty()) out += "token_file = " + toml_string(cluster.token_file) + "\n";
-    if (!cluster.data.empty()) out += "data = " + toml_string(cluster.data) + "\n";
+    out += "addresses = " + toml_list(cluster.addresses) + "\n";
+    for (std::size_t i = 1; i < texts.size(); ++i)
+      if (const auto& value = cluster.*texts[i].second; !value.empty())
+        out += std::string(texts[i].first) + " = " + toml_string(value) + "\n";
+    if (!cluster.hosts.empty()) out += "hosts = " + toml_list(cluster.hosts) + "\n";
   }
   return out;
 }

@@ -12,7 +12,12 @@ struct known_cluster {
   std::string id;                      ///< UUID; empty until a node has told it
   std::vector<std::string> addresses;  ///< host:port of every node
   std::string token_file;
-  std::string data;  ///< directory of the nodes' data when `up` made it here; empty when it was connected to
+  std::string data;            ///< directory of the nodes' data when `up` made it here; empty when it was connected to
+  std::string authority_file;  ///< whose certificates are believed; then everything goes encrypted. Empty: plain, here
+  std::string access_file;     ///< a user's token for requests; empty: the cluster's own counts
+  std::string listen;          ///< this machine's address that its nodes have; empty: loopback
+  std::string tls;             ///< «always» when its nodes encrypt on loopback, too
+  std::vector<std::string> hosts;  ///< «node4 me@host»: nodes that `spawn` started elsewhere, and how to get there
 };
 
 /// ~/.config/troupe/clusters.toml:

@@ -39,6 +39,10 @@ outcome<void> up(session& s, const arguments& given) {
   if (!request.limits.task_memory.empty())
     if (const auto read = parse_bytes(request.limits.task_memory); !read)
       return usage_failure("--task-memory: " + read.error().message());
+  request.listen = given.get("--address");
+  if (request.listen == "127.0.0.1") request.listen.clear();
+  request.tls = given.get("--tls");
+  if (!request.tls.empty() && request.tls != "always") return usage_failure("--tls: only «always» can be chosen");
   TROUPE_TRY(const auto cluster, bring_up(s, request));
   api_client client(cluster);
   TROUPE_TRY(const auto items, client.items("/nodes"));
@@ -137,10 +141,15 @@ outcome<void> connect(session& s, const arguments& given) {
     std::error_code failed;
     cluster.token_file = fs::absolute(given.get("--token-file"), failed).string();
   }
+  if (given.has("--authority")) {
+    std::error_code failed;
+    cluster.authority_file = fs::absolute(given.get("--authority"), failed).string();
+    if (given.has("--token-file")) cluster.access_file.clear();
+  }
   if (cluster.token_file.empty())
     return usage_failure(
-        "connect needs the cluster's token: --token-file FILE (the file `token` in the data directory of the one who "
-        "made it)");
+        "connect needs a token: --token-file FILE (a user's, which `token create --user` makes; or on the nodes' own "
+        "machine the file `token` in the data directory of the one who made the cluster)");
   auto asked = cluster;
   asked.name = address;
   asked.addresses = {address};
@@ -181,7 +190,10 @@ std::vector<command> cluster_commands() {
            "everything) in a file that only you can read. "
            "`up` can be repeated, and brings back a cluster that was killed, with its data.",
        .example = "up 3 --memory 512MiB",
-       .options = {{"--slots", "K", "tasks that each node runs at once; as many as cores by default"},
+       .options = {{"--address", "A",
+                    "this machine's address on its network, for a new cluster that other machines join"},
+                   {"--tls", "always", "encrypts on loopback, too; beyond it everything always is"},
+                   {"--slots", "K", "tasks that each node runs at once; as many as cores by default"},
                    {"--memory", "SIZE", "budget of each node for data of jobs (64MiB, 1g)"},
                    {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
                    {"--name", "CLUSTER", "of the cluster; the one in use by default, «local» for the first"}},
@@ -217,7 +229,8 @@ std::vector<command> cluster_commands() {
        .usage = "connect HOST:PORT [to NAME]",
        .summary = "Makes a cluster known that was started elsewhere, and uses it",
        .example = "connect 127.0.0.1:7400 --token-file ./token to shared",
-       .options = {{"--token-file", "FILE", "with the cluster's token"}},
+       .options = {{"--token-file", "FILE", "with a user's token, or the cluster's"},
+                   {"--authority", "FILE", "certificate of the cluster's authority: needed beyond this machine"}},
        .words_min = 1,
        .words_max = 3,
        .has_to = true,

@@ -10,6 +10,7 @@ std::vector<command> data_commands();
 std::vector<command> module_commands();
 std::vector<command> job_commands();
 std::vector<command> actor_commands();
+std::vector<command> access_commands();
 std::vector<command> session_commands();
 
 }  // namespace troupe::shell

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <shell/cluster/bring_up.hpp>
 #include <shell/cluster/paths.hpp>
 #include <shell/cluster/remote_node.hpp>
+#include <shell/cluster/spawn_hosts.hpp>
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
 #include <shell/commands/fail_over.hpp>
 #include <shell/commands/log_commands.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
+#include <troupe/api/security.hpp>
 #include <troupe/base/text.hpp>
 
 namespace troupe::shell {
@@ -34,6 +37,25 @@ std::size_t highest_number(const std::vector<std::string>& names) {
       highest = std::max<std::size_t>(highest, *number);
   }
   return highest;
+}
+
+/// What new nodes show: a join token for just these, for ten minutes; on loopback, where a cluster may have no
+/// certificates, the cluster's own.
+outcome<std::string> spawn_token(api_client& client, const known_cluster& cluster, std::size_t nodes) {
+  if (cluster.authority_file.empty()) {
+    TROUPE_TRY(const auto text, paths::read_file(cluster.token_file, 4096));
+    return text.substr(0, text.find('\n'));
+  }
+  api::token_request wanted;
+  wanted.lifetime_s = 600;
+  wanted.uses_max = static_cast<std::uint32_t>(nodes);
+  auto request = request_for("POST", "/tokens");
+  request.content_type = "application/json";
+  request.body = api::to_text(wanted);
+  TROUPE_TRY(const auto answer, client.send(std::move(request)));
+  const auto made = api::from_text<api::new_token>(answer.body, "new token");
+  if (!made) return failure(made.error());
+  return made->token;
 }
 
 outcome<void> spawn(session& s, const arguments& given) {
@@ -63,23 +85,41 @@ outcome<void> spawn(session& s, const arguments& given) {
     names.push_back(node.name);
     if (node.state == api::node_state::alive) join.push_back(node.address);
   }
+  const bool beyond =
+      std::any_of(hosts.begin(), hosts.end(), [](const auto& host) { return !host.here && !host.loopback; });
+  if (beyond && cluster.authority_file.empty())
+    return failure(status::failed,
+                   "the nodes of cluster " + cluster.name +
+                       " are on this machine's loopback, where no other machine reaches them; a cluster "
+                       "for several is made with `up --name NAME --address ADDRESS`");
   if (cluster.data.empty()) cluster.data = paths::cluster_data(cluster.name).string();
   for (const auto& node : local_nodes(cluster)) names.push_back(node.name);
+  for (const auto& line : cluster.hosts) names.push_back(line.substr(0, line.find(' ')));
   auto number = highest_number(names);
   std::vector<std::string> here, added, addresses;
+  std::vector<spawn_wish> wishes;
   for (const auto& host : hosts) {
     for (std::uint64_t i = 0; i < count.value_or(1); ++i) {
       const auto name = "node" + std::to_string(++number);
       added.push_back(name);
-      if (host.here) {
+      if (host.here)
         here.push_back(name);
+      else
+        wishes.push_back({name, host});
+    }
+  }
+  std::size_t failed = 0;
+  if (!wishes.empty()) {
+    spawn_order order{cluster, join, limits, {}, {}, given.has("--install")};
+    if (given.has("--ssh-config")) order.ssh_config = std::filesystem::absolute(given.get("--ssh-config")).string();
+    TROUPE_TRY(order.token, spawn_token(*client, cluster, wishes.size()));
+    for (const auto& one : spawn_on_hosts(s, order, wishes)) {
+      if (!one.address) {
+        ++failed;
         continue;
       }
-      TROUPE_TRY(const auto token, paths::read_file(cluster.token_file, 4096));
-      TROUPE_TRY(const auto address, start_remote_node(host, {name, cluster.name, {}, join}, limits,
-                                                       token.substr(0, token.find('\n')), given.get("--ssh-config")));
-      addresses.push_back(address);
-      s.say(name + " runs on " + host.typed + " (" + address + ")");
+      addresses.push_back(*one.address);
+      cluster.hosts.push_back(remote_place{one.wish.name, one.wish.host.typed, order.ssh_config}.text());
     }
   }
   if (!here.empty()) {
@@ -101,13 +141,20 @@ outcome<void> spawn(session& s, const arguments& given) {
       shown.push_back(item);
   }
   show_items(s, shown, node_columns);
-  return done();
+  if (failed == 0) return done();
+  return failure(status::failed, std::to_string(failed) + " of " + std::to_string(added.size()) +
+                                     " nodes did not start; the reasons are above");
 }
 
 outcome<void> start(session& s, const arguments& given) {
   TROUPE_TRY(auto cluster, s.cluster());
   std::vector<local_node> stopped;
   for (const auto& name : given.words) {
+    if (const auto place = find_remote(cluster, name)) {
+      TROUPE_TRY_VOID(restart_remote_node(cluster, *place));
+      s.say(name + " runs again on " + place->host);
+      continue;
+    }
     TROUPE_TRY(auto node, find_local_node(cluster, name));
     if (node.pid) {
       s.say(name + " runs already (pid " + std::to_string(*node.pid) + ")" +
@@ -129,6 +176,11 @@ outcome<void> signal_nodes(session& s, const arguments& given, int signal_number
   TROUPE_TRY(const auto cluster, s.cluster());
   std::vector<local_node> chosen;
   for (const auto& name : given.words) {
+    if (const auto place = signal_number == SIGKILL ? find_remote(cluster, name) : std::nullopt) {
+      TROUPE_TRY_VOID(kill_remote_node(cluster, *place));
+      s.say(name + " on " + place->host + " " + what_happened);
+      continue;
+    }
     TROUPE_TRY(auto node, find_local_node(cluster, name));
     if (!node.pid) return failure(status::failed, name + " does not run; `start " + name + "` starts it");
     chosen.push_back(std::move(node));
@@ -171,14 +223,16 @@ std::vector<command> node_commands() {
        .usage = "spawn HOST…",
        .summary = "Adds nodes",
        .help =
-           "`localhost` is this machine; another host is reached through ssh, with its key in known_hosts and without "
-           "passwords. Hosts beyond loopback are refused "
-           "until connections are encrypted.",
-       .example = "spawn localhost --count 2",
+           "`localhost` is this machine; other hosts are reached through ssh, all at once, with their keys in "
+           "known_hosts "
+           "and without passwords. The cluster must have been made with `up --address`. troupe-node must be installed "
+           "there in this shell's version, or is copied with --install.",
+       .example = "spawn worker1 me@worker2 --install",
        .options = {{"--count", "K", "nodes for each host; 1 by default"},
                    {"--slots", "K", "tasks that each node runs at once"},
                    {"--memory", "SIZE", "budget of each node for data of jobs"},
                    {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
+                   {"--install", "", "copies the programs of a node there first"},
                    {"--ssh-config", "FILE", "for ssh -F"}},
        .words_min = 1,
        .words_max = 100,

@@ -93,7 +93,8 @@ class Arguments(ShellTest):
         self.assertIn("clusters.toml:1: expected a string", self.refused(1, "clusters"))
 
     def test_spawn_beyond_loopback_is_refused_with_the_reason(self):
-        self.assertIn("needs TLS, which this version lacks", self.refused(1, "spawn", "192.0.2.1"))
+        self.ok("up", "1")
+        self.assertIn("made with `up --name NAME --address ADDRESS`", self.refused(1, "spawn", "192.0.2.1"))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import fake_logs
 parser = argparse.ArgumentParser()
 for name in ("--data", "--listen", "--name", "--cluster-name", "--token-file", "--join", "--slots", "--memory"):
     parser.add_argument(name)
+parser.add_argument("--version", action="version", version="0.1.0")
 parser.add_argument("--bootstrap", action="store_true")
 given = vars(parser.parse_args())
 data = pathlib.Path(given["data"])
@@ -33,8 +34,8 @@ if (data / "node.json").exists():
     known.update({k: v for k, v in given.items() if v})
 else:
     known = given
-    if known["token_file"] == "-":
-        known["token"] = sys.stdin.read().strip()
+    if not known["token_file"]:
+        known["token"] = (data / "token").read_text().strip()
     else:
         known["token"] = pathlib.Path(known["token_file"]).read_text().strip()
     known["starts"] = 0

@@ -9,6 +9,7 @@
 #include <troupe/api/logs.hpp>
 #include <troupe/api/modules.hpp>
 #include <troupe/api/problem.hpp>
+#include <troupe/api/security.hpp>
 #include <troupe/base/version.hpp>
 
 namespace troupe::api {
@@ -259,6 +260,26 @@ void add_job_routes(document_maker& d) {
           {"200", json_type, d.make.list_of<job_log_line>()});
 }
 
+void add_security_routes(document_maker& d) {
+  using body = std::pair<const char*, json::value>;
+  d.route("post", "/api/v1/join", "A certificate for a node; the bearer is a join token", {},
+          {"200", json_type, d.make.of<join_answer>()}, body{json_type, d.make.of<join_request>()});
+  d.route("get", "/api/v1/tokens", "Tokens, without their secrets", paging,
+          {"200", json_type, d.make.list_of<token>()});
+  d.route("post", "/api/v1/tokens", "Makes a token: with a user for the API, without one to let nodes join", {},
+          {"201", json_type, d.make.of<new_token>()}, body{json_type, d.make.of<token_request>()});
+  d.route("delete", "/api/v1/tokens/{id}", "Revokes a token", {}, {"204", nullptr, {}});
+  d.route("get", "/api/v1/users", "Users and their roles", paging, {"200", json_type, d.make.list_of<user>()});
+  d.route("put", "/api/v1/users/{name}", "Makes a user, or gives one another role", {}, {"204", nullptr, {}},
+          body{json_type, d.make.of<user_change>()});
+  d.route("delete", "/api/v1/users/{name}", "Ends a user, with all tokens", {}, {"204", nullptr, {}});
+  d.route("post", "/api/v1/nodes/{name}/revoke", "Stops believing a node's certificate", {}, {"204", nullptr, {}},
+          body{json_type, d.make.of<revoke_request>()});
+  d.route("get", "/api/v1/audit", "Who changed what, oldest first",
+          {{"after", "integer", "number of the last entry seen"}, {"limit", "integer", "at most so many"}},
+          {"200", json_type, d.make.list_of<audit_entry>()});
+}
+
 }  // namespace
 
 json::value openapi_document() {
@@ -266,6 +287,7 @@ json::value openapi_document() {
   add_cluster_routes(d);
   add_data_routes(d);
   add_job_routes(d);
+  add_security_routes(d);
   return json::object{
       {"openapi", "3.1.0"},
       {"info",

@@ -17,6 +17,10 @@ result<response> state::on(const register_member& c, std::int64_t) {
     return error{errc::failed_precondition, "node " + to_string(who.id) +
                                                 " was removed from the cluster, and its copies count as gone. Give "
                                                 "this node an empty data directory"};
+  if (access_.revoked.contains(who.id))
+    return error{errc::failed_precondition, "node " + to_string(who.id) +
+                                                " was revoked: its certificate is not believed any more. Give this "
+                                                "node an empty data directory and a new join token"};
   const auto at = members_.find(who.id);
   const bool known = at != members_.end();
   if (who.incarnation <= (known ? at->second.incarnation : incarnation{}))

@@ -29,6 +29,11 @@ result<void> state::check_sound() const {
   if (next_dataset_ >= number_max || next_segment_ >= number_max || next_job_ >= number_max ||
       applied_.value >= number_max)
     return contradiction("it has given out more numbers than there can be");
+  for (const auto& [name, u] : access_.users)
+    if (u.name != name || u.role > role::admin) return contradiction("user " + name + " is not what it is called");
+  for (const auto& [id, t] : access_.tokens)
+    if (t.id != id || t.kind > token_kind::access) return contradiction("token " + id + " is not what it is called");
+  if (access_.next_audit >= number_max) return contradiction("its audit log has more entries than there can be");
   for (const auto& [id, d] : datasets_) TROUPE_TRY_VOID(check_dataset(d));
   for (const auto& [first, r] : reservations_)
     if (r.count >= number_max || first.value + r.count > next_segment_ || !datasets_.contains(r.dataset))

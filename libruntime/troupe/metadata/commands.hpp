@@ -1,4 +1,5 @@
 #pragma once
+#include <troupe/metadata/access.hpp>
 #include <troupe/metadata/log_commands.hpp>
 #include <troupe/metadata/model.hpp>
 #include <variant>
@@ -167,7 +168,8 @@ using command = std::variant<register_member, set_member_state, begin_import, al
                              abort_import, delete_dataset, report_damage, load_module, module_held, delete_module,
                              create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop,
                              create_dataset, alter_dataset, take_over, release_partition, seal_and_open, add_holder,
-                             remove_holder, trim_partition, drain_member, remove_member>;
+                             remove_holder, trim_partition, drain_member, remove_member, put_user, remove_user,
+                             create_token, revoke_token, use_join_token, revoke_member, note_audit>;
 
 /// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no
 /// second effect.

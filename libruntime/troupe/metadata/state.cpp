@@ -120,6 +120,7 @@ bytes state::snapshot() const {
   writer.put(snapshot_magic);
   writer.put(feature_level);
   writer.put(image);
+  writer.put(access_);
   return out;
 }
 
@@ -138,7 +139,9 @@ result<state> state::restore(bytes_view snapshot) {
                                         ", this build reads " + std::to_string(feature_level) +
                                         " only: it was written before jobs had stages; start the older troupe-node"};
   snapshot_image image;
-  if (!reader.get(image) || !reader.at_end())
+  access_state access;
+  // A snapshot that was made before there were users ends here.
+  if (!reader.get(image) || (!reader.at_end() && !reader.get(access)) || !reader.at_end())
     return error{errc::corrupted,
                  "the metadata snapshot's " + std::to_string(snapshot.size()) + " bytes do not decode"};
   state s;
@@ -154,6 +157,7 @@ result<state> state::restore(bytes_view snapshot) {
   s.modules_ = std::move(image.modules);
   s.replaces_ = std::move(image.replaces);
   s.removed_ = std::move(image.removed);
+  s.access_ = std::move(access);
   for (auto& a : image.answers) {
     if (a.code == errc::none)
       s.remember(a.id, std::move(a.response));
@@ -181,6 +185,12 @@ const member* state::find_member(std::string_view name) const {
   for (const auto& [id, m] : members_)
     if (m.name == name) return &m;
   return nullptr;
+}
+
+std::set<member_id> state::distrusted() const {
+  auto out = removed_;
+  for (const auto& [id, why] : access_.revoked) out.insert(id);
+  return out;
 }
 
 const dataset* state::find_dataset(dataset_id id) const { return find_in(datasets_, id); }

@@ -57,6 +57,10 @@ class state {
   [[nodiscard]] const std::vector<module_info>& modules() const noexcept { return modules_; }
   /// Jobs that are queued or running.
   [[nodiscard]] const std::set<job_id>& running_jobs() const noexcept { return running_; }
+  /// Users, tokens, revoked members, the audit log.
+  [[nodiscard]] const access_state& access() const noexcept { return access_; }
+  /// Removed or revoked: whose certificates are not to be believed.
+  [[nodiscard]] std::set<member_id> distrusted() const;
 
   [[nodiscard]] const member* find_member(member_id id) const;
   /// Given up by `remove_member`: it may not come back.
@@ -138,6 +142,13 @@ class state {
   result<response> on(const trim_partition& c, std::int64_t now);
   result<response> on(const drain_member& c, std::int64_t now);
   result<response> on(const remove_member& c, std::int64_t now);
+  result<response> on(const put_user& c, std::int64_t now);
+  result<response> on(const remove_user& c, std::int64_t now);
+  result<response> on(const create_token& c, std::int64_t now);
+  result<response> on(const revoke_token& c, std::int64_t now);
+  result<response> on(const use_join_token& c, std::int64_t now);
+  result<response> on(const revoke_member& c, std::int64_t now);
+  result<response> on(const note_audit& c, std::int64_t now);
 
   // Members (apply_members.cpp)
   [[nodiscard]] std::string free_name() const;
@@ -196,6 +207,7 @@ class state {
   std::map<dataset_id, bool> replaces_;  ///< of datasets that are being written: may take the name from another
   std::deque<std::pair<request_id, result<response>>> answers_;  ///< oldest first
   std::set<member_id> removed_;                                  ///< given up for good: they may not come back
+  access_state access_;
 
   // What follows from it
   std::map<std::string, dataset_id, std::less<>> ready_names_;

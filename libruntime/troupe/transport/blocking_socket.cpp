@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,7 +10,9 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <troupe/security/credentials.hpp>
 #include <troupe/transport/blocking_socket.hpp>
+#include <troupe/transport/tls_session.hpp>
 #include <utility>
 
 namespace troupe::transport {
@@ -21,6 +24,11 @@ using clock = std::chrono::steady_clock;
 error from_errno(int why) {
   if (why == EPIPE || why == ECONNRESET) return {errc::unavailable, "the server closed the connection"};
   return {errc::unavailable, std::strerror(why)};
+}
+
+error nothing_moved(std::chrono::milliseconds time_max) {
+  return {errc::deadline_exceeded,
+          "nothing moved for " + std::to_string(time_max.count()) + " ms; the server hangs or is cut off"};
 }
 
 /// poll for one descriptor and the cancelling one, going on after signals. The events that came; 0 when time is up.
@@ -60,14 +68,19 @@ result<int> connect_one(const addrinfo& to, int cancel_fd, clock::time_point dea
 
 }  // namespace
 
+blocking_socket::blocking_socket() = default;
+blocking_socket::blocking_socket(int fd, int cancel_fd) : fd_(fd), cancel_fd_(cancel_fd) {}
+blocking_socket::~blocking_socket() { close(); }
+
 blocking_socket::blocking_socket(blocking_socket&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), cancel_fd_(other.cancel_fd_) {}
+    : fd_(std::exchange(other.fd_, -1)), cancel_fd_(other.cancel_fd_), tls_(std::move(other.tls_)) {}
 
 blocking_socket& blocking_socket::operator=(blocking_socket&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
     cancel_fd_ = other.cancel_fd_;
+    tls_ = std::move(other.tls_);
   }
   return *this;
 }
@@ -94,19 +107,51 @@ result<blocking_socket> blocking_socket::connect(const std::string& host, std::u
   return last;
 }
 
+result<void> blocking_socket::start_tls(const security::trust& trust, const cluster_id& cluster,
+                                        std::chrono::milliseconds time_max) {
+  const auto deadline = clock::now() + time_max;
+  TROUPE_TRY(tls_, tls_session::make(trust.context(), tls_side::dialler, fd_));
+  for (;;) {
+    TROUPE_TRY(const auto step, tls_->shake());
+    if (step.what == tls_session::progress::done) break;
+    const auto wanted = static_cast<short>(step.what == tls_session::progress::wants_read ? POLLIN : POLLOUT);
+    TROUPE_TRY(const auto came, poll_until(fd_, wanted, cancel_fd_, deadline));
+    if (came == 0) return error{errc::deadline_exceeded, "no TLS handshake in time"};
+  }
+  TROUPE_TRY(const auto who, tls_->certified());
+  if (who && (cluster.is_nil() || who->cluster == cluster)) return ok();
+  return error{errc::permission_denied, "its certificate is of another cluster; do not trust what listens there"};
+}
+
+bool blocking_socket::is_loopback() const noexcept {
+  sockaddr_storage other{};
+  socklen_t size = sizeof other;
+  if (::getpeername(fd_, reinterpret_cast<sockaddr*>(&other), &size) != 0) return false;
+  if (other.ss_family == AF_INET)
+    return (ntohl(reinterpret_cast<const sockaddr_in*>(&other)->sin_addr.s_addr) >> 24) == 127;
+  return other.ss_family == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(&other)->sin6_addr) != 0;
+}
+
 result<blocking_socket::readiness> blocking_socket::wait(bool for_read, bool for_write,
                                                          std::chrono::milliseconds time_max, bool must) {
+  if (for_read && tls_ && tls_->has_pending()) return readiness{true, false};
   const auto wanted = static_cast<short>((for_read ? POLLIN : 0) | (for_write ? POLLOUT : 0));
   TROUPE_TRY(const auto came, poll_until(fd_, wanted, cancel_fd_, clock::now() + time_max));
-  if (came == 0 && must)
-    return error{errc::deadline_exceeded,
-                 "nothing moved for " + std::to_string(time_max.count()) + " ms; the server hangs or is cut off"};
+  if (came == 0 && must) return nothing_moved(time_max);
   // A hangup or an error is found out by reading.
   const bool ended = (came & (POLLHUP | POLLERR)) != 0;
   return readiness{(came & POLLIN) != 0 || (ended && for_read), (came & POLLOUT) != 0 || (ended && !for_read)};
 }
 
 result<std::size_t> blocking_socket::read_some(std::span<char> into, std::chrono::milliseconds time_max) {
+  while (tls_) {
+    TROUPE_TRY(const auto step, tls_->read(into));
+    if (step.what == tls_session::progress::done) return step.size;
+    const bool reads = step.what == tls_session::progress::wants_read;
+    TROUPE_TRY(const auto came, poll_until(fd_, reads ? POLLIN : POLLOUT, cancel_fd_, clock::now() + time_max));
+    if (came == 0) return nothing_moved(time_max);
+  }
   for (;;) {
     const auto got = ::recv(fd_, into.data(), into.size(), 0);
     if (got >= 0) return static_cast<std::size_t>(got);
@@ -117,6 +162,10 @@ result<std::size_t> blocking_socket::read_some(std::span<char> into, std::chrono
 }
 
 result<std::size_t> blocking_socket::write_available(bytes_view data) {
+  if (tls_) {
+    TROUPE_TRY(const auto step, tls_->write(data));
+    return step.size;
+  }
   for (;;) {
     const auto sent = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL);
     if (sent >= 0) return static_cast<std::size_t>(sent);
@@ -127,12 +176,15 @@ result<std::size_t> blocking_socket::write_available(bytes_view data) {
 }
 
 bool blocking_socket::ended_by_peer() const noexcept {
+  if (tls_) return tls_->ended_by_peer();
   char one = 0;
   const auto got = ::recv(fd_, &one, 1, MSG_PEEK | MSG_DONTWAIT);
   return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 void blocking_socket::close() noexcept {
+  if (tls_ && fd_ >= 0) tls_->end();
+  tls_.reset();
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 

@@ -1,25 +1,39 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <troupe/base/bytes.hpp>
+#include <troupe/base/ids.hpp>
 #include <troupe/base/result.hpp>
+
+namespace troupe::security {
+class trust;
+}
 
 namespace troupe::transport {
 
-/// A TCP connection for one thread that may wait, always with a limit. Plain POSIX; the HTTP client's.
-/// Errors: `unavailable`, `deadline_exceeded`, and `cancelled` when `cancel_fd` became readable.
+class tls_session;
+
+/// A TCP connection for one thread that may wait, always with a limit, encrypted or between loopback addresses. Plain
+/// POSIX and OpenSSL; the HTTP client's. Errors: `unavailable`, `deadline_exceeded`, `permission_denied` when the other
+/// side's certificate is not good, and `cancelled` when `cancel_fd` became readable.
 class blocking_socket {
  public:
-  blocking_socket() = default;
-  ~blocking_socket() { close(); }
+  blocking_socket();
+  ~blocking_socket();
   blocking_socket(blocking_socket&& other) noexcept;
   blocking_socket& operator=(blocking_socket&& other) noexcept;
 
   /// Tries the addresses of `host` in order, all within `time_max`.
   static result<blocking_socket> connect(const std::string& host, std::uint16_t port,
                                          std::chrono::milliseconds time_max, int cancel_fd);
+  /// Begins TLS 1.3: the other side must be a member of a cluster whose authority `trust` believes; of `cluster`,
+  /// unless it is nil.
+  result<void> start_tls(const security::trust& trust, const cluster_id& cluster, std::chrono::milliseconds time_max);
+  /// From this machine to this machine.
+  [[nodiscard]] bool is_loopback() const noexcept;
 
   struct readiness {
     bool readable = false;
@@ -38,9 +52,10 @@ class blocking_socket {
   void close() noexcept;
 
  private:
-  blocking_socket(int fd, int cancel_fd) : fd_(fd), cancel_fd_(cancel_fd) {}
+  blocking_socket(int fd, int cancel_fd);
   int fd_ = -1;
   int cancel_fd_ = -1;
+  std::unique_ptr<tls_session> tls_;
 };
 
 }  // namespace troupe::transport

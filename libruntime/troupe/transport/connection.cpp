@@ -10,8 +10,12 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <mutex>
 #include <troupe/base/invariant.hpp>
+#include <troupe/security/certificate.hpp>
 #include <troupe/transport/connection.hpp>
+#include <troupe/transport/pump.hpp>
+#include <troupe/transport/record_gatherer.hpp>
 
 namespace troupe::transport {
 
@@ -50,6 +54,24 @@ struct connection::state : std::enable_shared_from_this<connection::state> {
   explicit state(tcp::socket s)
       : socket(std::move(s)), reading(socket.get_executor()), writing(socket.get_executor()) {}
 
+  /// Where a connection is now, for those who may want to close it: it moves from state to state.
+  struct whereabouts {
+    std::mutex mutex;
+    std::weak_ptr<state> here;
+    bool close_asked = false;
+
+    void ask_to_close() {
+      std::shared_ptr<state> at;
+      {
+        const std::lock_guard lock(mutex);
+        close_asked = true;
+        at = here.lock();
+      }
+      if (at) asio::post(at->socket.get_executor(), [at] { at->close(); });
+    }
+  };
+  std::shared_ptr<whereabouts> known_as;
+
   tcp::socket socket;
   direction reading;
   direction writing;
@@ -60,6 +82,8 @@ struct connection::state : std::enable_shared_from_this<connection::state> {
   /// again.
   error_code read_end;
   std::vector<std::shared_ptr<void>> tickets;
+  std::unique_ptr<tls_session> tls;
+  std::optional<security::member_name> certified;
 
   void arm(direction& d) {
     d.armed = true;
@@ -84,8 +108,22 @@ struct connection::state : std::enable_shared_from_this<connection::state> {
     if (!d.armed || d.armed_until > deadline) arm(d);
   }
 
+  /// Waits until the socket is ready for what TLS asks for, or the operation's deadline has passed.
+  awaitable<error_code> ready(direction& d, tls_session::progress what) {
+    error_code failure;
+    const auto kind = what == tls_session::progress::wants_read ? tcp::socket::wait_read : tcp::socket::wait_write;
+    // A deadline that came between two waits has found nothing to cancel.
+    if (d.timed_out) co_return asio::error::operation_aborted;
+    co_await socket.async_wait(
+        kind, asio::bind_cancellation_slot(d.cancel.slot(), asio::redirect_error(asio::use_awaitable, failure)));
+    co_return failure;
+  }
+  awaitable<result<std::size_t>> read_tls(std::span<char> into);
+  awaitable<result<void>> write_tls(std::span<const bytes_view> pieces);
+
   void close() noexcept {
     error_code ignored;
+    if (tls && socket.is_open()) tls->end();
     socket.close(ignored);
     reading.timer.cancel();
     writing.timer.cancel();
@@ -118,6 +156,73 @@ connection& connection::operator=(connection&& other) noexcept {
   return *this;
 }
 
+awaitable<result<unsigned char>> connection::peek(steady_time deadline) {
+  const auto s = state_;
+  if (!s || !s->socket.is_open()) co_return closed_here();
+  s->begin(s->reading, deadline);
+  const running_guard guard{s->reading};
+  for (;;) {
+    unsigned char first = 0;
+    const auto got = ::recv(s->socket.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got == 1) co_return first;
+    if (got == 0) co_return error{errc::unavailable, "the other side closed the connection"};
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+      co_return to_error(error_code(errno, boost::system::system_category()), false, "");
+    const auto failure = co_await s->ready(s->reading, tls_session::progress::wants_read);
+    if (failure) co_return to_error(failure, s->reading.timed_out, "waiting for the other side");
+  }
+}
+
+awaitable<result<void>> connection::start_tls(std::shared_ptr<ssl_ctx_st> context, tls_side side,
+                                              steady_time deadline) {
+  const auto s = state_;
+  if (!s || !s->socket.is_open()) co_return closed_here();
+  TROUPE_INVARIANT(!s->tls && !s->writing.running, "TLS within TLS, or during an operation");
+  TROUPE_CO_TRY(s->tls, tls_session::make(context, side, s->socket.native_handle()));
+  s->begin(s->reading, deadline);
+  const running_guard guard{s->reading};
+  for (;;) {
+    const auto step = s->tls->shake();
+    if (!step) co_return step.error();
+    if (step->what == tls_session::progress::done) break;
+    const auto failure = co_await s->ready(s->reading, step->what);
+    if (failure) co_return to_error(failure, s->reading.timed_out, "waiting for the other side's part of TLS");
+    if (!s->socket.is_open()) co_return closed_here();
+  }
+  TROUPE_CO_TRY(s->certified, s->tls->certified());
+  co_return ok();
+}
+
+bool connection::is_encrypted() const noexcept { return state_ && state_->tls; }
+std::optional<security::member_name> connection::certified() const { return state_ ? state_->certified : std::nullopt; }
+
+awaitable<result<std::size_t>> connection::state::read_tls(std::span<char> into) {
+  for (;;) {
+    const auto step = tls->read(into);
+    if (!step) co_return step.error();
+    if (step->what == tls_session::progress::done) co_return step->size;
+    const auto failure = co_await ready(reading, step->what);
+    if (failure) co_return to_error(failure, reading.timed_out, "waiting for the other side");
+    if (!socket.is_open()) co_return closed_here();
+  }
+}
+
+awaitable<result<void>> connection::state::write_tls(std::span<const bytes_view> pieces) {
+  record_gatherer records(pieces);
+  for (auto next = records.next(); !next.empty(); next = records.next()) {
+    const auto step = tls->write(next);
+    if (!step) co_return step.error();
+    if (step->what == tls_session::progress::done) {
+      records.consume(step->size);
+      continue;
+    }
+    const auto failure = co_await ready(writing, step->what);
+    if (failure) co_return to_error(failure, writing.timed_out, "the other side did not take what we sent");
+    if (!socket.is_open()) co_return closed_here();
+  }
+  co_return ok();
+}
+
 awaitable<result<std::size_t>> connection::read_some(std::span<char> into, steady_time deadline) {
   const auto s = state_;
   if (!s || !s->socket.is_open()) co_return closed_here();
@@ -125,6 +230,11 @@ awaitable<result<std::size_t>> connection::read_some(std::span<char> into, stead
   if (s->read_end) co_return to_error(s->read_end, false, "");
   s->begin(s->reading, deadline);
   const running_guard guard{s->reading};
+  if (s->tls) {
+    auto outcome = co_await s->read_tls(into);
+    if (outcome && *outcome == 0) s->read_end = asio::error::eof;
+    co_return outcome;
+  }
   error_code failure;
   const auto size = co_await s->socket.async_read_some(
       asio::buffer(into.data(), into.size()),
@@ -148,6 +258,11 @@ awaitable<result<void>> connection::read_exactly(std::span<char> into, steady_ti
 awaitable<result<void>> connection::write(std::span<const bytes_view> pieces, steady_time deadline) {
   const auto s = state_;
   if (!s || !s->socket.is_open()) co_return closed_here();
+  if (s->tls) {
+    s->begin(s->writing, deadline);
+    const running_guard guard{s->writing};
+    co_return co_await s->write_tls(pieces);
+  }
   std::vector<asio::const_buffer> buffers;
   buffers.reserve(pieces.size());
   for (const auto& piece : pieces)
@@ -170,6 +285,7 @@ awaitable<result<void>> connection::write(bytes_view data, steady_time deadline)
 void connection::shutdown_send() noexcept {
   if (!state_) return;
   error_code ignored;
+  if (state_->tls && state_->socket.is_open()) state_->tls->end();
   state_->socket.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
@@ -178,15 +294,18 @@ void connection::close() noexcept {
 }
 
 std::function<void()> connection::closer() const {
-  return [weak = std::weak_ptr(state_)] {
-    if (const auto s = weak.lock()) asio::post(s->socket.get_executor(), [s] { s->close(); });
-  };
+  if (!state_->known_as) {
+    state_->known_as = std::make_shared<state::whereabouts>();
+    state_->known_as->here = state_;
+  }
+  return [known_as = state_->known_as] { known_as->ask_to_close(); };
 }
 
 bool connection::is_open() const noexcept { return state_ && state_->socket.is_open(); }
 
 bool connection::ended_by_peer() const noexcept {
   if (!is_open()) return true;
+  if (state_->tls && !state_->reading.running) return state_->tls->ended_by_peer();
   char one = 0;
   const auto got = ::recv(state_->socket.native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT);
   return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
@@ -202,32 +321,53 @@ void connection::set_peer(const transport::peer& who) { state_->who = who; }
 void connection::keep(std::shared_ptr<void> ticket) { state_->tickets.push_back(std::move(ticket)); }
 void connection::forget() noexcept { state_->tickets.clear(); }
 
-result<connection::released> connection::release_fd() {
+/// The descriptor, which nobody closes now.
+result<int> connection::detach() {
   if (!is_open()) return closed_here();
-  TROUPE_INVARIANT(!state_->reading.running && !state_->writing.running, "release_fd during an operation");
+  TROUPE_INVARIANT(!state_->reading.running && !state_->writing.running, "a connection is taken during an operation");
   error_code failure;
   const int fd = state_->socket.release(failure);
   if (failure) return to_error(failure, false, "");
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-  released out{fd, state_->who, std::move(state_->tickets)};
-  state_.reset();
+  return fd;
+}
+
+result<connection::released> connection::release_fd() {
+  if (!is_open()) return closed_here();
+  released out{-1, state_->who, std::move(state_->tickets)};
+  if (state_->tls) {
+    state_->tickets.clear();
+    TROUPE_TRY(out.fd, start_pump(std::move(*this)));
+  } else {
+    TROUPE_TRY(out.fd, detach());
+    state_.reset();
+  }
   return out;
 }
 
 result<connection> connection::move_to(const asio::any_io_executor& executor) {
   const auto from = state_;
-  TROUPE_TRY(auto loose, release_fd());
+  TROUPE_TRY(const int fd, detach());
+  state_.reset();
   error_code failure;
   tcp::socket socket(executor);
-  socket.assign(from->remote.protocol(), loose.fd, failure);
+  socket.assign(from->remote.protocol(), fd, failure);
   if (failure) {
-    ::close(loose.fd);
+    ::close(fd);
     return to_error(failure, false, "");
   }
   connection moved(std::move(socket));
-  moved.state_->who = loose.peer;
-  moved.state_->tickets = std::move(loose.tickets);
+  moved.state_->who = from->who;
+  moved.state_->tickets = std::move(from->tickets);
+  moved.state_->tls = std::move(from->tls);
+  moved.state_->certified = from->certified;
+  if (const auto known_as = from->known_as) {
+    moved.state_->known_as = known_as;
+    const std::lock_guard lock(known_as->mutex);
+    known_as->here = moved.state_;
+    if (known_as->close_asked) return closed_here();  // while it was between the two
+  }
   return moved;
 }
 

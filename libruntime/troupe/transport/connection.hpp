@@ -3,16 +3,19 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
+#include <optional>
 #include <span>
 #include <troupe/base/bytes.hpp>
 #include <troupe/base/result.hpp>
 #include <troupe/transport/awaiting.hpp>
 #include <troupe/transport/endpoint.hpp>
 #include <troupe/transport/handshake.hpp>
+#include <troupe/transport/tls_session.hpp>
 
 namespace troupe::transport {
 
-/// A connected stream of bytes, with who is at its other end. Today TCP; TLS goes underneath without a change above.
+/// A connected stream of bytes, with who is at its other end: TCP, and TLS 1.3 underneath once start_tls was called,
+/// which nobody above notices.
 ///
 /// Owned by one place, moved to the next. All calls come on its executor (a strand, or a context run by one thread),
 /// save `close_from_any_thread`. At most one read and one write at a time; both may run together. A deadline that
@@ -30,6 +33,16 @@ class connection {
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
   ~connection();
+
+  /// Waits for the first byte, and leaves it there to be read. Before start_tls only.
+  awaitable<result<unsigned char>> peek(steady_time deadline);
+  /// From here on everything is encrypted. Nothing may have been read ahead, and no operation may be underway. An error
+  /// (`permission_denied`: a certificate was refused, here or there; `unsupported`: no TLS 1.3; …) leaves a stream that
+  /// is good for nothing but closing. A dialler whose certificate the acceptor refuses hears of it when it first reads.
+  awaitable<result<void>> start_tls(std::shared_ptr<ssl_ctx_st> context, tls_side side, steady_time deadline);
+  [[nodiscard]] bool is_encrypted() const noexcept;
+  /// Whom the other side's certificate names; nothing when it is not encrypted, or it showed none.
+  [[nodiscard]] std::optional<security::member_name> certified() const;
 
   /// At least one byte, at most into.size(); 0 when the peer has ended its side in order.
   awaitable<result<std::size_t>> read_some(std::span<char> into, steady_time deadline);
@@ -61,7 +74,8 @@ class connection {
   void keep(std::shared_ptr<void> ticket);
   void forget() noexcept;
 
-  /// Lets go of the descriptor (non-blocking, close-on-exec): CAF takes it. `tickets` must be kept until CAF's
+  /// Lets go of the descriptor (non-blocking, close-on-exec): CAF takes it. Of an encrypted one it is the end of a pump
+  /// (pump.hpp), which then has the connection. `tickets` must be kept until CAF's
   /// connection is known to be gone, because the gate refuses a second connection of the same member while they live.
   /// Nothing may have been read ahead, and no operation may be underway.
   struct released {
@@ -77,6 +91,7 @@ class connection {
  private:
   struct state;
   std::shared_ptr<state> state_;
+  [[nodiscard]] result<int> detach();
 };
 
 /// Two connected streams in one process, over loopback TCP; for tests and benches.

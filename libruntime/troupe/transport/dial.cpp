@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <troupe/transport/dial.hpp>
 #include <troupe/transport/handshake_io.hpp>
+#include <troupe/transport/secure.hpp>
 
 namespace troupe::transport {
 
@@ -74,8 +75,11 @@ awaitable<result<connection>> attempt(const dial_request& request) {
   connection stream(std::move(socket));
   // Dialling a free port of one's own range can connect a socket to itself.
   if (stream.local() == stream.remote()) co_return error{errc::unavailable, "nobody listens there"};
+  TROUPE_CO_TRY_VOID(co_await secure_dialled(stream, request.self, request.expected, request.deadline));
   TROUPE_CO_TRY_VOID(
       co_await handshake::dial(stream, request.self, request.protocol, request.expected, request.deadline));
+  TROUPE_CO_TRY_VOID(check_dialled(stream, request.self));
+  close_when_revoked(stream, request.self);
   co_return stream;
 }
 

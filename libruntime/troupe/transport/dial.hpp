@@ -19,8 +19,9 @@ struct dial_request {
 
 /// A connection that has shaken hands, on the calling coroutine's executor (a strand, or a context run by one thread).
 /// Errors, each with a sentence: `unavailable` (refused, unreachable, closed; worth a retry), `deadline_exceeded`,
-/// `permission_denied` (wrong token), `failed_precondition` (another cluster, already connected, stale incarnation),
-/// `unsupported` (no common version), `corrupted` (not a troupe node).
+/// `permission_denied` (wrong token; a certificate is missing, wrong, expired or revoked, here or there),
+/// `failed_precondition` (another cluster, already connected, stale incarnation), `unsupported` (no common version),
+/// `corrupted` (not a troupe node).
 awaitable<result<connection>> dial(dial_request request);
 
 }  // namespace troupe::transport

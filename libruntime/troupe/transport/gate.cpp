@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -10,10 +11,13 @@
 #include <cerrno>
 #include <map>
 #include <troupe/base/random.hpp>
+#include <troupe/security/credentials.hpp>
 #include <troupe/transport/gate.hpp>
 #include <troupe/transport/handshake_io.hpp>
+#include <troupe/transport/listening.hpp>
 #include <troupe/transport/newcomers.hpp>
 #include <troupe/transport/refusals.hpp>
+#include <troupe/transport/secure.hpp>
 
 namespace troupe::transport {
 
@@ -24,12 +28,18 @@ using boost::system::error_code;
 constexpr std::size_t recognise_bytes = 4;
 /// Accepted in one go before others on the thread get their turn.
 constexpr int accepts_per_turn = 16;
+constexpr unsigned char tls_handshake_record = 22;  ///< the first byte of every TLS connection (RFC 8446, 5.1)
 constexpr auto out_of_descriptors_pause = std::chrono::milliseconds(100);
 
 bool begins_http(bytes_view first) {
   constexpr std::array<bytes_view, 7> methods{"GET ", "POST", "PUT ", "DELE", "HEAD", "OPTI", "PATC"};
   return std::find(methods.begin(), methods.end(), first) != methods.end();
 }
+
+/// For a browser or a program that took the address for a plain one: the only plain text that is answered.
+constexpr bytes_view plain_http_refusal =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n"
+    "{\"title\":\"Bad Request\",\"status\":400,\"detail\":\"this node takes encrypted connections only: use https\"}\n";
 
 bool is_out_of_descriptors(int why) { return why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM; }
 
@@ -79,8 +89,11 @@ struct gate::state : std::enable_shared_from_this<gate::state> {
   void admit(tcp::socket socket);
   /// `kept` holds this state alive: the coroutine may begin when the gate has gone.
   awaitable<void> receive(std::shared_ptr<state> kept, connection stream, std::shared_ptr<void> ticket);
-  awaitable<result<void>> shake_hands(connection& stream, const tcp::endpoint& remote, steady_time deadline);
-  std::optional<refusal_code> look_at(connection& stream, const peer& who);
+  /// Begins TLS where the other side does. Says what it has against it, closing included.
+  awaitable<result<void>> secure(connection& stream, const identity& me, steady_time deadline);
+  awaitable<result<void>> shake_hands(connection& stream, const identity& me, steady_time deadline);
+  awaitable<result<void>> say_no(connection& stream, const handshake::acceptor::answer& no, steady_time deadline);
+  std::optional<refusal_code> look_at(connection& stream, const identity& me, const peer& who);
   void refuse(std::string_view reason, const tcp::endpoint& remote, std::string_view sentence);
   void flush_refusals();
 };
@@ -167,23 +180,39 @@ awaitable<void> gate::state::receive([[maybe_unused]] std::shared_ptr<state> kep
                                      std::shared_ptr<void> ticket) {
   const auto remote = stream.remote();
   const auto deadline = after(options.handshake_time_max);
+  identity me;
+  {
+    const std::lock_guard lock(mutex);
+    me = self;
+  }
   char first[recognise_bytes];
-  if (const auto got = co_await stream.read_exactly(first, deadline); !got) {
-    switch (got.error().code()) {
+  auto begun = co_await secure(stream, me, deadline);
+  if (begun) begun = co_await stream.read_exactly(first, deadline);
+  if (!begun) {
+    switch (begun.error().code()) {
       case errc::deadline_exceeded:
         refuse("said nothing in time", remote, "it said nothing in time");
         break;
       case errc::cancelled:
         refuse("made room for newer ones", remote, "it was silent while many others came");
         break;
-      default:
+      case errc::unavailable:
         refuse("went away", remote, "it closed the connection before it said what it wants");
+        break;
+      default:
+        refuse("not a good TLS", remote, begun.error().message());
         break;
     }
     co_return;
   }
   const bytes_view opening(first, sizeof first);
   try {
+    if (begins_http(opening) && is_plain_where_it_must_not_be(stream, me)) {
+      refuse("not encrypted", remote, "it speaks plain HTTP where only TLS is spoken");
+      (void)co_await stream.write(plain_http_refusal, deadline);
+      stream.shutdown_send();
+      co_return;
+    }
     if (begins_http(opening)) {
       http_handler f;
       {
@@ -201,7 +230,7 @@ awaitable<void> gate::state::receive([[maybe_unused]] std::shared_ptr<state> kep
       refuse("not a protocol of ours", remote, "what it sends is not a protocol of ours");
       co_return;
     }
-    const auto shaken = co_await shake_hands(stream, remote, deadline);
+    const auto shaken = co_await shake_hands(stream, me, deadline);
     if (!shaken) co_return;
     ticket.reset();
     handler f;
@@ -215,8 +244,28 @@ awaitable<void> gate::state::receive([[maybe_unused]] std::shared_ptr<state> kep
   }
 }
 
-awaitable<result<void>> gate::state::shake_hands(connection& stream, const tcp::endpoint& remote,
-                                                 steady_time deadline) {
+awaitable<result<void>> gate::state::secure(connection& stream, const identity& me, steady_time deadline) {
+  const auto first = co_await stream.peek(deadline);
+  if (!first) co_return first.error();
+  if (*first != tls_handshake_record) co_return ok();
+  if (!me.credentials)
+    co_return error{errc::permission_denied, "it speaks TLS, for which this node has no certificate"};
+  const auto shaken = co_await stream.start_tls(me.credentials->context(), tls_side::acceptor, deadline);
+  co_return shaken;
+}
+
+/// Sends the refusal, which is the end of the connection. Gives the error that it is.
+awaitable<result<void>> gate::state::say_no(connection& stream, const handshake::acceptor::answer& no,
+                                            steady_time deadline) {
+  const auto sentence = describe(*no.refused, true);
+  refuse(sentence, stream.remote(), sentence);
+  (void)co_await stream.write(bytes_view(no.reply), deadline);
+  stream.shutdown_send();
+  co_return error{to_errc(*no.refused), sentence};
+}
+
+awaitable<result<void>> gate::state::shake_hands(connection& stream, const identity& me, steady_time deadline) {
+  const auto remote = stream.remote();
   char rest[handshake::magic_bytes - recognise_bytes];
   if (const auto got = co_await stream.read_exactly(rest, deadline); !got) {
     refuse("broke off its handshake", remote, "its handshake broke off: " + got.error().message());
@@ -228,15 +277,14 @@ awaitable<result<void>> gate::state::shake_hands(connection& stream, const tcp::
   }
   handshake::nonce fresh;
   fill_random(fresh.data(), fresh.size());
-  identity me;
-  {
-    const std::lock_guard lock(mutex);
-    me = self;
-  }
   handshake::acceptor side(me, fresh);
+  handshake::acceptor::answer answer;
+  if (is_plain_where_it_must_not_be(stream, me)) {
+    answer = side.refuse(refusal_code::not_encrypted);
+    co_return co_await say_no(stream, answer, deadline);
+  }
   while (!side.proven()) {
     handshake::incoming in;
-    handshake::acceptor::answer answer;
     if (const auto got = co_await handshake::receive(stream, in, deadline); got) {
       answer = side.receive(in.prefix.type, in.view());
     } else if (got.error().code() == errc::corrupted) {
@@ -246,18 +294,13 @@ awaitable<result<void>> gate::state::shake_hands(connection& stream, const tcp::
       co_return got.error();
     }
     if (!answer.refused && side.proven()) {
-      if (const auto code = look_at(stream, side.other())) answer = side.refuse(*code);
+      if (const auto code = look_at(stream, me, side.other())) answer = side.refuse(*code);
     }
-    if (answer.refused) {
-      const auto sentence = describe(*answer.refused, true);
-      refuse(sentence, remote, sentence);
-      (void)co_await stream.write(bytes_view(answer.reply), deadline);
-      stream.shutdown_send();
-      co_return error{to_errc(*answer.refused), sentence};
-    }
+    if (answer.refused) co_return co_await say_no(stream, answer, deadline);
     if (!answer.reply.empty()) TROUPE_CO_TRY_VOID(co_await stream.write(bytes_view(answer.reply), deadline));
   }
   stream.set_peer(side.other());
+  close_when_revoked(stream, me);
   const bytes welcome = side.welcome_peer();
   if (const auto sent = co_await stream.write(bytes_view(welcome), deadline); !sent) {
     stream.forget();
@@ -267,7 +310,8 @@ awaitable<result<void>> gate::state::shake_hands(connection& stream, const tcp::
 }
 
 /// What the gate itself has against a peer that is who it says. Registers it when it may have only one connection.
-std::optional<refusal_code> gate::state::look_at(connection& stream, const peer& who) {
+std::optional<refusal_code> gate::state::look_at(connection& stream, const identity& me, const peer& who) {
+  if (const auto code = look_at_certificate(stream, me, who)) return code;
   std::function<std::optional<refusal_code>(const peer&)> ask;
   bool single = false;
   {
@@ -318,58 +362,22 @@ void gate::set_admission(std::function<std::optional<refusal_code>(const peer&)>
   state_->admission = std::move(f);
 }
 
-namespace {
-
-/// Below the kernel's range for outgoing connections (32768 and up): a port that is remembered over a restart must not
-/// serve as somebody's source port meanwhile.
-constexpr std::uint16_t chosen_port_min = 20000;
-constexpr std::uint16_t chosen_port_max = 32000;
-constexpr int choices_max = 64;
-
-boost::system::error_code bind_to(tcp::acceptor& acceptor, const tcp::endpoint& to) {
-  boost::system::error_code failure;
-  if (to.port() != 0) {
-    acceptor.bind(to, failure);
-    return failure;
-  }
-  for (int i = 0; i < choices_max; ++i) {
-    std::uint16_t random = 0;
-    fill_random(&random, sizeof random);
-    const auto port = static_cast<std::uint16_t>(chosen_port_min + random % (chosen_port_max - chosen_port_min));
-    acceptor.bind(tcp::endpoint(to.address(), port), failure);
-    if (!failure) return failure;
-  }
-  acceptor.bind(to, failure);  // a machine that is so full gets what the kernel has
-  return failure;
-}
-
-}  // namespace
-
 result<void> gate::start() {
   const auto& to = state_->options.listen;
-  const auto failed = [&](const std::string& why) {
-    error_code ignored;
-    state_->acceptor.close(ignored);
-    return error{errc::unavailable, "listen on " + to_string(to) + ": " + why};
-  };
-  if (!to.address().is_loopback())
-    return error{errc::invalid_argument, "listen on " + to_string(to) +
-                                             ": only loopback addresses (127.x.x.x, [::1]) are allowed until "
-                                             "connections are encrypted"};
-  const int fd = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-  if (fd < 0) return error::from_errno("socket", to_string(to), errno);
-  error_code failure;
-  state_->acceptor.assign(to.protocol(), fd, failure);
-  if (failure) {
-    ::close(fd);
-    return failed(failure.message());
-  }
-  state_->acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
-  if (!failure) failure = bind_to(state_->acceptor, to);
-  if (!failure) state_->acceptor.listen(state_->options.backlog, failure);
-  if (failure) return failed(failure.message());
+  if (to.address().is_unspecified())
+    return error{errc::invalid_argument,
+                 "listen on " + to_string(to) + ": give the one address that the other nodes reach this one at"};
   {
     const std::lock_guard lock(state_->mutex);
+    if (!to.address().is_loopback() && !state_->self.credentials)
+      return error{errc::invalid_argument, "listen on " + to_string(to) +
+                                               ": beyond loopback (127.x.x.x, [::1]) a node needs a certificate, and "
+                                               "has none; doc/operating/security.md says how it gets one"};
+  }
+  TROUPE_TRY_VOID(listen_on(state_->acceptor, to, state_->options.backlog));
+  {
+    const std::lock_guard lock(state_->mutex);
+    error_code failure;
     state_->local = state_->acceptor.local_endpoint(failure);
   }
   asio::co_spawn(

@@ -11,7 +11,7 @@
 namespace troupe::transport {
 
 struct gate_options {
-  tcp::endpoint listen;  ///< port 0: any; refused beyond loopback until TLS is there
+  tcp::endpoint listen;  ///< port 0: any; beyond loopback only with credentials, and then only encrypted
   std::chrono::milliseconds handshake_time_max = limits::handshake_time_max;
   std::size_t unauthenticated_max = limits::connections_unauthenticated_max;
   /// Rude peers share one log line per this time, with a count.
@@ -26,6 +26,10 @@ struct gate_options {
 /// one comes: silence can fill the list but can't lock out a peer that answers. Out of descriptors, it waits and drops
 /// the silent ones instead of spinning. HTTP is told by its first bytes and stays unauthenticated until a request with
 /// a token has come (the HTTP server says so).
+///
+/// Where the identity has credentials, TLS is told by its first byte, and everything else comes within it. Without TLS
+/// nobody is served but from one loopback address to another, and not there either if the credentials say so. Peers of
+/// all protocols but HTTP must show a certificate of the member that they are.
 ///
 /// Runs on the given context, which must outlive it, as log and metrics must outlive the last thread in the context.
 /// Each connection gets a strand. Methods may be called from any thread. Handlers run on the connection's strand and
@@ -54,7 +58,7 @@ class gate {
   /// fencing members that are dead.
   void set_admission(std::function<std::optional<refusal_code>(const peer&)> f);
 
-  /// Binds and listens. `invalid_argument` beyond loopback, `unavailable` when the port is taken.
+  /// Binds and listens. `invalid_argument` beyond loopback without credentials, `unavailable` when the port is taken.
   result<void> start();
   /// Closes the port and every connection that has not been handed over yet.
   void stop();

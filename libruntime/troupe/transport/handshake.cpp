@@ -58,6 +58,15 @@ std::string describe(refusal_code code, bool by_us) {
     case refusal_code::not_who_you_expect:
       return pick("it looked for another member at this address",
                   "another member listens at this address than the one we look for");
+    case refusal_code::wrong_certificate:
+      return pick("it shows no certificate of the member that it says it is",
+                  "our certificate is not of the member that we say we are; is a certificate of another node in this "
+                  "node's directory?");
+    case refusal_code::revoked:
+      return pick("its member's certificate was revoked",
+                  "our certificate was revoked there: this node does not belong to the cluster any more");
+    case refusal_code::not_encrypted:
+      return pick("it speaks in plain text where only TLS is spoken", "it takes encrypted connections only");
   }
   return "for a reason that this version does not know (" + std::to_string(static_cast<unsigned>(code)) + ")";
 }
@@ -70,6 +79,9 @@ errc to_errc(refusal_code code) noexcept {
     case refusal_code::protocol:
       return errc::unsupported;
     case refusal_code::wrong_token:
+    case refusal_code::wrong_certificate:
+    case refusal_code::revoked:
+    case refusal_code::not_encrypted:
       return errc::permission_denied;
     case refusal_code::other_cluster:
     case refusal_code::already_connected:

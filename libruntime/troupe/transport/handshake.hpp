@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +9,10 @@
 #include <troupe/base/ids.hpp>
 #include <troupe/base/result.hpp>
 #include <troupe/base/version.hpp>
+
+namespace troupe::security {
+class credentials;
+}
 
 /// Who is it, and what does it want? Pure: bytes in, bytes out. doc/formats/wire.md has the layout and the reasons;
 /// handshake_io.hpp does the I/O.
@@ -31,6 +36,8 @@ struct identity {
   member_id member;
   troupe::incarnation incarnation;
   std::string token;  ///< the cluster's secret, as in its file, without white space around it
+  /// With what its connections are encrypted. Without it, there are none but between addresses of this machine.
+  std::shared_ptr<security::credentials> credentials{};
 };
 
 /// What a handshake found out about the other side: believed, because it knows the token.
@@ -55,6 +62,9 @@ enum class refusal_code : std::uint16_t {
   not_ready = 9,          ///< this node does not know its cluster yet
   overloaded = 10,
   not_who_you_expect = 11,  ///< the dialler wanted another member at this address
+  wrong_certificate = 12,   ///< the dialler's certificate is not of the cluster and member that it says it is
+  revoked = 13,             ///< the member's certificate is not believed any more
+  not_encrypted = 14,       ///< plain where only TLS is spoken
 };
 
 /// One sentence for a refusal, as the dialler (`by_us` false) or the acceptor (true) prints it.

@@ -42,6 +42,7 @@ struct http_client::state {
   std::size_t begin = 0;
   std::size_t end = 0;
 
+  result<void> secure();
   result<http_client_response> exchange(const http_client_request& request, bool& nothing_came);
   result<bytes> make_header(const http_client_request& request) const;
   result<void> upload(const http_client_request& request, http_parser& answer, bool& whole);
@@ -55,6 +56,14 @@ struct http_client::state {
   [[nodiscard]] bytes_view buffered() const { return {buffer.get() + begin, end - begin}; }
   [[nodiscard]] std::string where() const { return host_field(options); }
 };
+
+result<void> http_client::state::secure() {
+  if (options.trust) return socket.start_tls(*options.trust, options.cluster, options.connect_time_max);
+  if (socket.is_loopback()) return ok();
+  return error{errc::permission_denied,
+               "it is beyond this machine, and no certificate of its cluster's authority is known here: nothing goes "
+               "there unencrypted"};
+}
 
 result<std::size_t> http_client::state::read_more(std::chrono::milliseconds time_max) {
   if (begin == end) begin = end = 0;
@@ -245,6 +254,10 @@ result<http_client_response> http_client::send(const http_client_request& reques
           blocking_socket::connect(s.options.host, s.options.port, s.options.connect_time_max, s.options.cancel_fd);
       if (!opened) return opened.error().with_context("connect to " + s.where());
       s.socket = std::move(*opened);
+      if (const auto secured = s.secure(); !secured) {
+        s.socket.close();
+        return secured.error().with_context("connect to " + s.where());
+      }
     }
     bool nothing_came = false;
     auto response = s.exchange(request, nothing_came);
@@ -253,7 +266,7 @@ result<http_client_response> http_client::send(const http_client_request& reques
     // A kept-alive connection that the server closed just now: what can be asked twice is asked again, on a new one.
     const bool harmless = request.method == "GET" || request.method == "HEAD";
     if (fresh || !nothing_came || !harmless || response.error().code() != errc::unavailable)
-      return response.error().with_context(request.method + " http://" + s.where() +
+      return response.error().with_context(request.method + (s.options.trust ? " https://" : " http://") + s.where() +
                                            request.target.substr(0, request.target.find('?')));
   }
   return error{errc::internal, "unreachable"};

@@ -7,9 +7,14 @@
 #include <span>
 #include <string>
 #include <troupe/base/bytes.hpp>
+#include <troupe/base/ids.hpp>
 #include <troupe/base/limits.hpp>
 #include <troupe/base/result.hpp>
 #include <troupe/transport/http_message.hpp>
+
+namespace troupe::security {
+class trust;
+}
 
 namespace troupe::transport {
 
@@ -17,6 +22,10 @@ struct http_client_options {
   std::string host;  ///< a name or an address
   std::uint16_t port = 0;
   std::string token;  ///< sent as Authorization: Bearer; none when empty
+  /// Whose certificates are believed: then everything is encrypted. Without it the server must be at a loopback
+  /// address: nothing goes beyond this machine in plain text.
+  std::shared_ptr<const security::trust> trust{};
+  cluster_id cluster{};  ///< that the server's certificate must be of, unless nil
   std::chrono::milliseconds connect_time_max = std::chrono::seconds(5);
   std::chrono::milliseconds write_time_max = limits::request_time_max;  ///< without a byte taken by the server
   std::chrono::milliseconds read_time_max = limits::request_time_max;   ///< without a byte from the server

@@ -10,7 +10,23 @@ bool is_parameter(std::string_view segment) {
 }
 }  // namespace
 
-void http_router::add(std::string method, std::string_view pattern, http_handler handler, http_access access) {
+std::string_view to_string(http_access access) noexcept {
+  switch (access) {
+    case http_access::viewer:
+      return "viewer";
+    case http_access::submitter:
+      return "submitter";
+    case http_access::operator_:
+      return "operator";
+    case http_access::admin:
+      return "admin";
+    case http_access::open:
+      return "open";
+  }
+  return "unknown";
+}
+
+void http_router::add(std::string method, std::string_view pattern, http_access access, http_handler handler) {
   auto target = parse_target(pattern);
   TROUPE_INVARIANT(target, std::string(pattern));
   routes_.push_back({std::move(method), std::move(target->segments), std::move(handler), access});

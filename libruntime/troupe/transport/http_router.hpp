@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -13,26 +14,38 @@ class http_request;
 class http_response;
 using http_handler = std::function<boost::asio::awaitable<void>(http_request&, http_response&)>;
 
+/// Who may use a route; each may use those of the ones before.
 enum class http_access : std::uint8_t {
-  token,  ///< only with the cluster's token
-  open,   ///< /livez and /readyz: without
+  viewer,     ///< looks
+  submitter,  ///< writes data, loads modules, runs jobs: runs code
+  operator_,  ///< adds, drains, removes nodes
+  admin,      ///< users, tokens, certificates, the audit log
+  open,       ///< whoever asks, without a token: /livez and /readyz, and what looks for itself
 };
+/// «operator», as people write it.
+std::string_view to_string(http_access access) noexcept;
 
 /// Which handler a request goes to. A pattern is a path whose segments in braces match any one non-empty segment:
 /// «/api/v1/datasets/{name}/export». Fixed segments win over braces. HEAD goes to GET's handler. Filled before the
 /// server starts, then only read.
 class http_router {
  public:
-  void add(std::string method, std::string_view pattern, http_handler handler, http_access access = http_access::token);
-  void get(std::string_view pattern, http_handler handler, http_access access = http_access::token) {
-    add("GET", pattern, std::move(handler), access);
+  void add(std::string method, std::string_view pattern, http_access access, http_handler handler);
+  void get(std::string_view pattern, http_access access, http_handler handler) {
+    add("GET", pattern, access, std::move(handler));
   }
-  void post(std::string_view pattern, http_handler handler) { add("POST", pattern, std::move(handler)); }
-  void del(std::string_view pattern, http_handler handler) { add("DELETE", pattern, std::move(handler)); }
+  void post(std::string_view pattern, http_access access, http_handler handler) {
+    add("POST", pattern, access, std::move(handler));
+  }
+  void del(std::string_view pattern, http_access access, http_handler handler) {
+    add("DELETE", pattern, access, std::move(handler));
+  }
+  /// Of viewers, and for tests.
+  void get(std::string_view pattern, http_handler handler) { get(pattern, http_access::viewer, std::move(handler)); }
 
   struct match {
     const http_handler* handler = nullptr;  ///< null: no such path, or `allow` says which methods it has
-    http_access access = http_access::token;
+    http_access access = http_access::admin;
     std::vector<std::pair<std::string, std::string>> parameters;
     std::string allow;  ///< «GET, DELETE» when the path is known and the method isn't
   };

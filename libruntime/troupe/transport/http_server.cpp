@@ -42,6 +42,9 @@ result<std::uint64_t> http_request::query_number(std::string_view name, std::uin
 
 tcp::endpoint http_request::remote() const noexcept { return session_.stream_.remote(); }
 
+const connection& http_request::stream() const noexcept { return session_.stream_; }
+const std::optional<http_caller>& http_request::caller() const noexcept { return session_.caller_; }
+
 awaitable<result<std::size_t>> http_request::read_some(std::span<char> into) { return session_.read_body_some(into); }
 
 awaitable<result<bytes>> http_request::read_body(std::size_t bytes_max) {

@@ -18,6 +18,20 @@ namespace troupe::transport {
 
 class http_session;  // one connection, http_session.hpp
 
+/// Who a request comes from, as its token says.
+struct http_caller {
+  std::string name;
+  http_access may = http_access::viewer;
+};
+
+/// One request that may have changed something.
+struct http_deed {
+  std::string who;
+  std::string from;  ///< address and port
+  std::string what;  ///< method and path
+  int status = 0;
+};
+
 /// A request as its handler sees it. Lives while the handler runs. The body is read by the handler, piece by piece, and
 /// nothing is read ahead of it but one buffer: a slow consumer stops the sender (backpressure), and any size passes at
 /// bounded memory.
@@ -37,6 +51,10 @@ class http_request {
                                                    std::uint64_t most) const;
   [[nodiscard]] std::string_view field(std::string_view name) const noexcept { return head().field(name); }
   [[nodiscard]] tcp::endpoint remote() const noexcept;
+  /// What it came over: addresses, whether encrypted, whose certificate. Not to be read from.
+  [[nodiscard]] const connection& stream() const noexcept;
+  /// Who asks; nobody on an open route, unless a good token came along.
+  [[nodiscard]] const std::optional<http_caller>& caller() const noexcept;
 
   /// Some of the body, at least one byte; 0 at its end. Sends «100 Continue» first where the client waits for it.
   /// `deadline_exceeded` when nothing came for the server's body_idle_time_max, `unavailable` when the client is gone.
@@ -96,7 +114,11 @@ class http_response {
 };
 
 struct http_server_options {
-  std::string token;  ///< `Authorization: Bearer …` must equal it
+  std::string token;  ///< `Authorization: Bearer …` that may do everything; of no use where `authenticate` is set
+  /// Whose token it is, if it is good on this connection. On the connection's strand; must not block.
+  std::function<std::optional<http_caller>(std::string_view bearer, const connection& stream)> authenticate;
+  /// Called after every request of a known caller that is neither GET nor HEAD, refused ones included.
+  std::function<void(http_deed)> deed;
   std::vector<std::string>
       hosts;  ///< further names that may stand in Host, without ports; loopback's are always allowed
   std::size_t header_bytes_max = limits::http_header_bytes_max;
@@ -112,8 +134,9 @@ struct http_server_options {
 /// Serves HTTP/1.1 on connections that the gate hands over. One coroutine a connection, on the connection's strand;
 /// handlers run there too and must not block: what takes long goes elsewhere and is awaited (await_result).
 ///
-/// Before a handler runs: Host must be ours (else 421), Origin absent or the same origin (403), the token right (401;
-/// the connection is closed), the path and method known (404, 405). Every error is problem+json.
+/// Before a handler runs: Host must be ours (else 421; where TLS tells the name, it need not), Origin absent or the
+/// same origin (403), the token right (401; the connection is closed), the path and method known (404, 405), the
+/// caller's role enough (403). Every error is problem+json.
 class http_server {
  public:
   http_server(http_server_options options, http_router router, telemetry::logger& log, telemetry::metrics& metrics);

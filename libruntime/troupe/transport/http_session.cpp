@@ -122,9 +122,10 @@ http_session::verdict http_session::check_origin() const {
   const auto host = head.field("Host");
   if (head.count("Host") != 1 || host.empty()) return {400, {errc::invalid_argument, "a request needs one Host field"}};
   const auto& names = server_->options.hosts;
-  const bool ours = is_loopback_host(host) || std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-                      return equal_ignoring_case(name, without_port(host));
-                    });
+  // Under TLS a browser has checked the name against the certificate, and no other page's name is in it.
+  const bool ours = stream_.is_encrypted() || is_loopback_host(host) ||
+                    std::any_of(names.begin(), names.end(),
+                                [&](const std::string& name) { return equal_ignoring_case(name, without_port(host)); });
   if (!ours)
     return {421,
             {errc::permission_denied, "this node is not \"" + std::string(host.substr(0, 128)) +
@@ -138,13 +139,25 @@ http_session::verdict http_session::check_origin() const {
   return {};
 }
 
-bool http_session::has_token() const {
+std::optional<http_caller> http_session::find_caller() const {
   constexpr std::string_view scheme = "Bearer ";
   const auto& head = parser_->head();
+  const auto& options = server_->options;
   const auto value = head.field("Authorization");
-  if (head.count("Authorization") != 1 || value.size() <= scheme.size() || server_->options.token.empty()) return false;
-  return equal_ignoring_case(value.substr(0, scheme.size()), scheme) &&
-         equal_constant_time(value.substr(scheme.size()), server_->options.token);
+  if (head.count("Authorization") != 1 || value.size() <= scheme.size() ||
+      !equal_ignoring_case(value.substr(0, scheme.size()), scheme))
+    return std::nullopt;
+  const auto bearer = value.substr(scheme.size());
+  if (options.authenticate) return options.authenticate(bearer, stream_);
+  if (options.token.empty() || !equal_constant_time(bearer, options.token)) return std::nullopt;
+  return http_caller{"cluster token", http_access::admin};
+}
+
+void http_session::note_deed() const {
+  const auto& head = parser_->head();
+  if (!caller_ || !server_->options.deed || head.method == "GET" || head.method == "HEAD") return;
+  const auto path = head.target.substr(0, head.target.find('?'));
+  server_->options.deed({caller_->name, to_string(stream_.remote()), head.method + " " + path, status_});
 }
 
 awaitable<void> http_session::refuse(int status, error why) {
@@ -168,7 +181,8 @@ awaitable<void> http_session::handle() {
   auto target = parse_target(parser_->head().target);
   auto found = target ? server_->router.find(request.method(), *target) : http_router::match{};
   const bool open = found.handler != nullptr && found.access == http_access::open;
-  if (has_token()) {
+  caller_ = find_caller();
+  if (caller_) {
     if (!known_) {
       if (server_->known_clients.fetch_add(1) >= server_->options.connections_max) {
         server_->known_clients.fetch_sub(1);
@@ -181,7 +195,7 @@ awaitable<void> http_session::handle() {
   } else if (!open) {
     const bool given = parser_->head().count("Authorization") > 0;
     co_await refuse(401, error{errc::permission_denied,
-                               given ? "this is not the cluster's token"
+                               given ? "this is not the cluster's token, nor a good one of a user of it"
                                      : "the cluster's token is missing: send Authorization: Bearer TOKEN"});
     co_return;
   }
@@ -198,11 +212,20 @@ awaitable<void> http_session::handle() {
     co_await response.send_problem(known_path ? 405 : 404, why);
     co_return;
   }
+  if (!open && caller_->may < found.access) {
+    const error why{errc::permission_denied, "this needs the role " + std::string(to_string(found.access)) + "; " +
+                                                 caller_->name + " has the role " +
+                                                 std::string(to_string(caller_->may))};
+    co_await response.send_problem(403, why);
+    note_deed();
+    co_return;
+  }
   request.target_ = std::move(*target);
   request.parameters_ = std::move(found.parameters);
   const auto begun = std::chrono::steady_clock::now();
   co_await run_handler(*found.handler, request, response);
   server_->seconds.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+  note_deed();
 }
 
 awaitable<void> http_session::run_handler(const http_handler& handler, http_request& request, http_response& response) {

@@ -61,7 +61,8 @@ class http_session : public std::enable_shared_from_this<http_session> {
     error why;
   };
   [[nodiscard]] verdict check_origin() const;
-  [[nodiscard]] bool has_token() const;
+  [[nodiscard]] std::optional<http_caller> find_caller() const;
+  void note_deed() const;
   /// Reads what is left of a small body, so that the next request can follow. False: close instead.
   awaitable<bool> drain();
   /// Ends our side and waits a little for the client to end its own, so that it gets to read our answer.
@@ -88,6 +89,7 @@ class http_session : public std::enable_shared_from_this<http_session> {
   std::size_t end_ = 0;
 
   // Of the present request.
+  std::optional<http_caller> caller_;
   std::unique_ptr<http_parser> parser_;
   answer answer_ = answer::none;
   int status_ = 0;

@@ -42,6 +42,13 @@ TEST_CASE("the OpenAPI document has every route and defines what it refers to") 
                            "/api/v1/jobs/{id}/logs",
                            "/api/v1/actors",
                            "/api/v1/events",
+                           "/api/v1/join",
+                           "/api/v1/tokens",
+                           "/api/v1/tokens/{id}",
+                           "/api/v1/users",
+                           "/api/v1/users/{name}",
+                           "/api/v1/nodes/{name}/revoke",
+                           "/api/v1/audit",
                            "/api/v1/openapi.json"})
     CHECK(paths.contains(path));
   for (const auto* method : {"get", "put", "patch", "post", "delete"})

@@ -16,7 +16,12 @@ class generator {
   explicit generator(std::uint32_t seed) : random_(seed) {}
 
   command next(const state& s) {
-    switch (pick(32)) {
+    switch (pick(36)) {
+      case 32:
+      case 33:
+      case 34:
+      case 35:
+        return access_command();
       case 20:
       case 21:
       case 22:
@@ -90,6 +95,34 @@ class generator {
         return finish_job{job(s), epoch(s), static_cast<job_state>(pick(5)), std::nullopt, 1, 0, 0.25};
       default:
         return coin() ? command(cancel_job{job(s), "c"}) : command(noop{});
+    }
+  }
+
+  command access_command() {
+    const std::string id(16, static_cast<char>('a' + pick(3))), hash(64, 'a');
+    switch (pick(7)) {
+      case 0:
+        return put_user{name(), static_cast<role>(pick(5))};
+      case 1:
+        return remove_user{name()};
+      case 2: {
+        token t;
+        t.id = id;
+        t.hash = hash;
+        t.kind = static_cast<token_kind>(pick(5) / 2);
+        t.user = name();
+        t.expires_at_unix_ms = 1'000 + 60'000 * pick(5);
+        t.uses_max = pick(3);
+        return create_token{t};
+      }
+      case 3:
+        return pick(4) == 0 ? command(revoke_token{id}) : command(noop{});
+      case 4:
+        return use_join_token{id, hash, identity()};
+      case 5:
+        return pick(20) == 0 ? command(revoke_member{member(), "r"}) : command(noop{});
+      default:
+        return note_audit{{0, 0, name(), "127.0.0.1", "POST /x", "200"}};
     }
   }
 
@@ -249,12 +282,12 @@ void check_sound(const state& s) {
 TEST_CASE("the same random entries give the same snapshot bytes, also across a restore at any place", "[metadata]") {
   std::size_t effects = 0;
   std::set<std::size_t> kinds;
-  for (std::uint32_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint32_t seed = 1; seed <= 80; ++seed) {
     INFO("seed " << seed);
     generator g(seed);
     state first;
     std::vector<envelope> log;
-    for (int i = 0; i < 600; ++i) {
+    for (int i = 0; i < 700; ++i) {
       envelope e{identity_of<request_id>(1), 1'000 + i, g.next(first)};
       store_le(reinterpret_cast<char*>(e.id.value.octets.data()) + 1,
                static_cast<std::uint32_t>(g.pick(20) == 0 && i > 0 ? i - 1 : i));
@@ -282,5 +315,8 @@ TEST_CASE("the same random entries give the same snapshot bytes, also across a r
     REQUIRE(first.snapshot() == second.snapshot());
   }
   CHECK(effects > 5'000);
-  CHECK(kinds.size() == std::variant_size_v<command>);  // each command had an effect somewhere
+  for (std::size_t kind = 0; kind < std::variant_size_v<command>; ++kind) {
+    INFO("the command at " << kind << " had no effect anywhere");
+    CHECK(kinds.contains(kind));
+  }
 }

@@ -32,7 +32,7 @@ struct source {
 
 TEST_CASE("uploads of any size stream through, in chunks and with a known length") {
   http_router routes;
-  routes.post("/take", digest_body());
+  routes.post("/take", http_access::submitter, digest_body());
   web w(std::move(routes));
   auto client = w.client();
   for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{300'000}, std::uint64_t{40} << 20})
@@ -50,11 +50,11 @@ TEST_CASE("uploads of any size stream through, in chunks and with a known length
 
 TEST_CASE("an answer that comes before the body has ended is read and reported") {
   http_router routes;
-  routes.post("/at-once", [](http_request&, http_response& response) -> awaitable<void> {
+  routes.post("/at-once", http_access::submitter, [](http_request&, http_response& response) -> awaitable<void> {
     const error why(errc::already_exists, "the dataset is there already");
     co_await response.send_problem(why);
   });
-  routes.post("/after-a-while", [](http_request& request, http_response& response) -> awaitable<void> {
+  routes.post("/after-a-while", http_access::submitter, [](http_request& request, http_response& response) -> awaitable<void> {
     std::string piece(100'000, ' ');
     for (std::size_t taken = 0; taken < 3'000'000;) {
       const auto some = co_await request.read_some(piece);
@@ -84,7 +84,7 @@ TEST_CASE("an answer that comes before the body has ended is read and reported")
 
 TEST_CASE("an upload without the token ends with 401, whatever it wanted to send") {
   http_router routes;
-  routes.post("/take", digest_body());
+  routes.post("/take", http_access::submitter, digest_body());
   web w(std::move(routes));
   auto client = w.client("wrong");
   auto r = post("/take");
@@ -126,7 +126,7 @@ TEST_CASE("a source that fails or lies about its length ends the upload; the ser
   signal_box box;
   std::vector<std::string> bodies;
   http_router routes;
-  routes.post("/take", [&](http_request& request, http_response& response) -> awaitable<void> {
+  routes.post("/take", http_access::submitter, [&](http_request& request, http_response& response) -> awaitable<void> {
     const auto body = co_await request.read_body();
     box.change([&] { bodies.push_back(body ? "whole" : "cut"); });
     co_await response.send_empty();

@@ -50,9 +50,9 @@ TEST_CASE("a router prefers fixed segments, knows HEAD, and tells methods that a
   http_router router;
   const auto handler = [](http_request&, http_response&) -> boost::asio::awaitable<void> { co_return; };
   router.get("/jobs/{id}", handler);
-  router.get("/jobs/all", handler, http_access::open);
-  router.del("/jobs/{id}", handler);
-  router.post("/jobs", handler);
+  router.get("/jobs/all", http_access::open, handler);
+  router.del("/jobs/{id}", http_access::submitter, handler);
+  router.post("/jobs", http_access::submitter, handler);
   const auto find = [&](const char* method, const char* target) { return router.find(method, *parse_target(target)); };
 
   CHECK(find("GET", "/jobs/all").access == http_access::open);

@@ -4,7 +4,7 @@ using namespace test;
 
 TEST_CASE("nothing without the token but what is open; foreign hosts and origins are refused") {
   http_router routes;
-  routes.get("/livez", say("alive"), http_access::open);
+  routes.get("/livez", http_access::open, say("alive"));
   routes.get("/secret", say("s3cret"));
   web w(std::move(routes));
   const auto ask = [&](const std::string& text) {
@@ -117,8 +117,8 @@ TEST_CASE("a handler that throws, says nothing, or stops in the middle costs its
 
 TEST_CASE("100-continue is said when the handler reads, and not when it refuses") {
   http_router routes;
-  routes.post("/take", digest_body());
-  routes.post("/refuse", [](http_request&, http_response& response) -> awaitable<void> {
+  routes.post("/take", http_access::submitter, digest_body());
+  routes.post("/refuse", http_access::submitter, [](http_request&, http_response& response) -> awaitable<void> {
     const error why(errc::already_exists, "it is there already");
     co_await response.send_problem(why);
   });
@@ -137,7 +137,7 @@ TEST_CASE("100-continue is said when the handler reads, and not when it refuses"
 
 TEST_CASE("bodies are limited where they are read whole") {
   http_router routes;
-  routes.post("/small", [](http_request& request, http_response& response) -> awaitable<void> {
+  routes.post("/small", http_access::submitter, [](http_request& request, http_response& response) -> awaitable<void> {
     const auto body = co_await request.read_body(10);
     if (!body) {
       const error why = body.error();
@@ -161,7 +161,7 @@ TEST_CASE("a client that goes away in the middle of its body is told to the hand
   signal_box box;
   std::optional<error> seen;
   http_router routes;
-  routes.post("/take", [&](http_request& request, http_response&) -> awaitable<void> {
+  routes.post("/take", http_access::submitter, [&](http_request& request, http_response&) -> awaitable<void> {
     const auto body = co_await request.read_body();
     box.change([&] { seen = body ? error(errc::none, "") : body.error(); });
   });

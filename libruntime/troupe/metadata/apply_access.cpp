@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <troupe/base/text.hpp>
+#include <troupe/metadata/checks.hpp>
+#include <troupe/metadata/state.hpp>
+
+/// Users, tokens, revoked members and the audit log.
+namespace troupe::metadata {
+
+namespace {
+
+constexpr std::size_t token_id_chars = 16;
+constexpr std::size_t hash_chars = 64;
+
+bool is_hex(std::string_view text, std::size_t size) {
+  return text.size() == size && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+}  // namespace
+
+result<response> state::on(const put_user& c, std::int64_t now) {
+  TROUPE_TRY_VOID(check_name("user", c.name));
+  if (c.role > role::admin) return error{errc::invalid_argument, "there is no such role"};
+  const auto at = access_.users.find(c.name);
+  if (at == access_.users.end()) {
+    if (access_.users.size() >= users_max)
+      return error{errc::resource_exhausted, "the cluster has " + std::to_string(users_max) + " users already"};
+    access_.users.emplace(c.name, user{c.name, c.role, now});
+  } else {
+    at->second.role = c.role;
+  }
+  return response{.text = c.name};
+}
+
+result<response> state::on(const remove_user& c, std::int64_t) {
+  if (access_.users.erase(c.name) == 0)
+    return error{errc::not_found, "no user \"" + c.name + "\"; `user list` lists them"};
+  for (auto& [id, t] : access_.tokens)
+    if (t.kind == token_kind::access && t.user == c.name) t.revoked = true;
+  return response{.text = c.name};
+}
+
+result<response> state::on(const create_token& c, std::int64_t now) {
+  auto t = c.token;
+  if (!is_hex(t.id, token_id_chars) || !is_hex(t.hash, hash_chars) || t.kind > token_kind::access)
+    return error{errc::invalid_argument, "a token has an id and a hash in hex, and a kind"};
+  const auto lifetime_max = t.kind == token_kind::join ? join_token_lifetime_ms_max : access_token_lifetime_ms_max;
+  if (t.expires_at_unix_ms <= now || t.expires_at_unix_ms - now > lifetime_max)
+    return error{errc::invalid_argument, "a token of this kind lives for " +
+                                             std::to_string(lifetime_max / (24LL * 60 * 60 * 1000)) + " days at most"};
+  if (t.kind == token_kind::join && (t.uses_max == 0 || t.uses_max > token_uses_max))
+    return error{errc::invalid_argument, "a join token lets 1 to " + std::to_string(token_uses_max) +
+                                             " members in, not " + std::to_string(t.uses_max)};
+  if (t.kind == token_kind::access && !access_.users.contains(t.user))
+    return error{errc::not_found, "no user \"" + t.user + "\"; `user create` makes one"};
+  std::erase_if(access_.tokens, [&](const auto& item) {
+    const bool old = item.second.expires_at_unix_ms + dead_token_kept_ms < now;
+    if (old) access_.let_in.erase(item.first);
+    return old;
+  });
+  if (access_.tokens.size() >= tokens_max)
+    return error{errc::resource_exhausted, "the cluster has " + std::to_string(tokens_max) + " tokens already"};
+  if (access_.tokens.contains(t.id)) return error{errc::already_exists, "there is a token " + t.id + " already"};
+  t.user = checks::shorten(t.user);
+  t.created_at_unix_ms = now;
+  t.uses = 0;
+  t.revoked = false;
+  const auto id = t.id;
+  access_.tokens.emplace(id, std::move(t));
+  return response{.text = id};
+}
+
+result<response> state::on(const revoke_token& c, std::int64_t) {
+  const auto at = access_.tokens.find(c.id);
+  if (at == access_.tokens.end())
+    return error{errc::not_found, "no token \"" + checks::shorten(c.id) + "\"; `token list` lists them"};
+  at->second.revoked = true;
+  return response{.text = c.id};
+}
+
+result<response> state::on(const use_join_token& c, std::int64_t now) {
+  const auto at = access_.tokens.find(c.id);
+  // One sentence for all that a stranger may try: what exists is not for him to know.
+  if (at == access_.tokens.end() || at->second.kind != token_kind::join ||
+      !equal_constant_time(at->second.hash, c.hash))
+    return error{errc::permission_denied, "this is no join token of the cluster"};
+  auto& t = at->second;
+  if (t.revoked) return error{errc::permission_denied, "the join token was revoked"};
+  if (t.expires_at_unix_ms <= now)
+    return error{errc::permission_denied, "the join token has expired; `token create` makes another"};
+  if (c.member.is_nil()) return error{errc::invalid_argument, "a member without an id cannot join"};
+  if (removed_.contains(c.member) || access_.revoked.contains(c.member))
+    return error{errc::permission_denied, "this member was removed from the cluster, or revoked: it may not come back"};
+  auto& let_in = access_.let_in[c.id];
+  if (let_in.contains(c.member)) return response{.text = c.id};
+  // Who knows a token may not take a member's place.
+  if (members_.contains(c.member))
+    return error{errc::permission_denied, "this member is in the cluster already: a join token is for new ones"};
+  if (t.uses >= t.uses_max)
+    return error{errc::permission_denied, "the join token has let in as many members as it may (" +
+                                              std::to_string(t.uses_max) + "); `token create` makes another"};
+  ++t.uses;
+  let_in.insert(c.member);
+  return response{.text = c.id};
+}
+
+result<response> state::on(const revoke_member& c, std::int64_t now) {
+  const auto* m = find_member(c.id);
+  if (m == nullptr && !removed_.contains(c.id))
+    return error{errc::not_found, "member " + to_string(c.id) + " is not known"};
+  if (access_.revoked.size() >= revoked_max)
+    return error{errc::resource_exhausted, "the cluster has revoked " + std::to_string(revoked_max) + " members"};
+  access_.revoked.try_emplace(c.id, revoked_member{now, checks::shorten(c.reason)});
+  return response{.text = m == nullptr ? std::string() : m->name};
+}
+
+result<response> state::on(const note_audit& c, std::int64_t now) {
+  auto e = c.entry;
+  e.number = access_.next_audit++;
+  e.at_unix_ms = now;
+  for (auto* text : {&e.who, &e.from, &e.what, &e.result}) *text = checks::shorten(*text);
+  access_.audit.push_back(std::move(e));
+  if (access_.audit.size() > audit_entries_max + audit_entries_max / 8)
+    access_.audit.erase(access_.audit.begin(), access_.audit.end() - static_cast<std::ptrdiff_t>(audit_entries_max));
+  return response{};
+}
+
+}  // namespace troupe::metadata

@@ -1,0 +1,69 @@
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <troupe/security/confine.hpp>
+#include <vector>
+
+namespace troupe::security {
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr std::uint32_t architecture = AUDIT_ARCH_X86_64;
+constexpr std::uint32_t foreign_calls = 0x40000000;  ///< x32's numbers, which the same processes may use
+#elif defined(__aarch64__)
+constexpr std::uint32_t architecture = AUDIT_ARCH_AARCH64;
+constexpr std::uint32_t foreign_calls = 0xffffffff;
+#else
+constexpr std::uint32_t architecture = 0;
+constexpr std::uint32_t foreign_calls = 0xffffffff;
+#endif
+
+constexpr std::array<std::uint32_t, 19> always_refused{
+    SYS_ptrace,  SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,         SYS_bpf,         SYS_perf_event_open,
+    SYS_keyctl,  SYS_add_key,          SYS_request_key,       SYS_mount,        SYS_umount2,     SYS_pivot_root,
+    SYS_unshare, SYS_setns,            SYS_userfaultfd,       SYS_init_module,  SYS_kexec_load,
+    425 /* io_uring_setup */,          438 /* pidfd_getfd */};
+constexpr std::array<std::uint32_t, 1> network_calls{SYS_socket};
+
+}  // namespace
+
+result<void> confine_process(bool network) {
+  if (architecture == 0) return error{errc::unsupported, "no filter of system calls is known for this processor"};
+  std::vector<std::uint32_t> refused(always_refused.begin(), always_refused.end());
+  if (!network) refused.insert(refused.end(), network_calls.begin(), network_calls.end());
+
+  const auto load = [](std::size_t at) {
+    return sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<std::uint32_t>(at)};
+  };
+  const auto when = [](std::uint16_t how, std::uint32_t value, std::uint8_t skip_if, std::uint8_t skip_else) {
+    return sock_filter{static_cast<std::uint16_t>(BPF_JMP | how | BPF_K), skip_if, skip_else, value};
+  };
+  const auto answer = [](std::uint32_t what) { return sock_filter{BPF_RET | BPF_K, 0, 0, what}; };
+  std::vector<sock_filter> program;
+  program.push_back(load(offsetof(seccomp_data, arch)));
+  program.push_back(when(BPF_JEQ, architecture, 1, 0));
+  program.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  program.push_back(load(offsetof(seccomp_data, nr)));
+  program.push_back(when(BPF_JGE, foreign_calls, 0, 1));
+  program.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  for (const auto call : refused) {
+    program.push_back(when(BPF_JEQ, call, 0, 1));
+    program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+  }
+  program.push_back(answer(SECCOMP_RET_ALLOW));
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return error{errc::unsupported, error::from_errno("prctl", "no_new_privs", errno).message()};
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) != 0)
+    return error{errc::unsupported, error::from_errno("prctl", "seccomp", errno).message()};
+  return ok();
+}
+
+}  // namespace troupe::security

@@ -1,0 +1,54 @@
+#include <troupe/base/random.hpp>
+#include <troupe/base/sha256.hpp>
+#include <troupe/security/token_text.hpp>
+
+namespace troupe::security {
+
+namespace {
+
+constexpr std::string_view access_prefix = "troupe-access-";
+constexpr std::string_view join_prefix = "troupe-join-";
+constexpr std::size_t id_octets = 8;
+constexpr std::size_t secret_octets = 32;
+
+bool is_hex(std::string_view text, std::size_t size) {
+  return text.size() == size && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// What stands before the next dot; the rest stays.
+std::string_view take_part(std::string_view& text) {
+  const auto dot = text.find('.');
+  const auto part = text.substr(0, dot);
+  text = dot == std::string_view::npos ? std::string_view() : text.substr(dot + 1);
+  return part;
+}
+
+}  // namespace
+
+token_text token_text::make_access() { return {false, random_hex(id_octets), random_hex(secret_octets), {}}; }
+
+token_text token_text::make_join(std::string authority_fingerprint) {
+  return {true, random_hex(id_octets), random_hex(secret_octets), std::move(authority_fingerprint)};
+}
+
+result<token_text> token_text::parse(std::string_view text) {
+  token_text out;
+  out.join = text.starts_with(join_prefix);
+  if (!out.join && !text.starts_with(access_prefix)) return error{errc::invalid_argument, "this is no token of troupe"};
+  text.remove_prefix(out.join ? join_prefix.size() : access_prefix.size());
+  out.id = take_part(text);
+  out.secret = take_part(text);
+  out.fingerprint = take_part(text);
+  const bool good = is_hex(out.id, 2 * id_octets) && is_hex(out.secret, 2 * secret_octets) && text.empty() &&
+                    (out.join ? is_hex(out.fingerprint, 2 * secret_octets) : out.fingerprint.empty());
+  if (!good) return error{errc::invalid_argument, "a token of troupe is cut off or changed"};
+  return out;
+}
+
+std::string token_text::text() const {
+  return std::string(join ? join_prefix : access_prefix) + id + "." + secret + (join ? "." + fingerprint : "");
+}
+
+std::string token_text::hash() const { return sha256_hex(secret); }
+
+}  // namespace troupe::security

@@ -1,0 +1,55 @@
+#include "node/daemon/enrolment.hpp"
+
+#include <chrono>
+#include <thread>
+#include <troupe/transport/endpoint.hpp>
+#include <troupe/transport/http_client.hpp>
+
+namespace troupe::node {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto time_max = 30s;
+constexpr auto pause = 200ms;
+
+result<api::join_answer> ask_one(const std::string& address, const enrolment& who, const std::string& body) {
+  TROUPE_TRY(const auto endpoint, transport::parse_endpoint(address));
+  transport::http_client_options options;
+  options.host = endpoint.address().to_string();
+  options.port = endpoint.port();
+  options.token = who.token;
+  options.trust = who.trust;
+  options.connect_time_max = 3s;
+  options.read_time_max = 15s;
+  transport::http_client client(std::move(options));
+  transport::http_client_request request;
+  request.method = "POST";
+  request.target = "/api/v1/join";
+  request.content_type = "application/json";
+  request.body = body;
+  TROUPE_TRY(const auto answer, client.send_ok(request));
+  return api::from_text<api::join_answer>(answer.body, "answer to the request for a certificate");
+}
+
+}  // namespace
+
+result<api::join_answer> enrol(const enrolment& who, const std::string& request_pem) {
+  const auto body = api::to_text(api::join_request{who.member, request_pem});
+  const auto deadline = std::chrono::steady_clock::now() + time_max;
+  for (;;) {
+    error last{errc::unavailable, "no address of a node is known"};
+    std::size_t without = 0;
+    for (const auto& seed : who.seeds) {
+      auto answer = ask_one(seed, who, body);
+      if (answer) return answer;
+      last = answer.error().with_context("asking " + seed + " for a certificate");
+      if (last.code() == errc::not_found) ++without;
+      if (last.code() == errc::permission_denied || last.code() == errc::invalid_argument) return last;
+    }
+    if (without == who.seeds.size() && without > 0) return last;
+    if (!who.patient || std::chrono::steady_clock::now() >= deadline) return last;
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+}  // namespace troupe::node
