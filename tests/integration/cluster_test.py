@@ -90,9 +90,9 @@ class Refusals(ClusterTest):
             status, problem = self.cluster.api("/api/v1/nodes", address=self.address(), headers=header)
             self.assertEqual(status, refusal, problem)
 
-    def test_a_node_beyond_loopback_does_not_start(self):
+    def test_a_node_that_would_listen_everywhere_does_not_start(self):
         said = self.start(self.folder("outside"), "--token-file", self.token_file(), "--bootstrap", "--listen", "0.0.0.0:0")
-        self.assertIn("loopback", said)
+        self.assertIn("give the one address", said)
 
     def test_a_token_that_others_can_read_is_refused(self):
         loose = self.cluster.folder / "loose-token"

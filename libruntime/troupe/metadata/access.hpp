@@ -22,8 +22,8 @@ inline constexpr std::int64_t dead_token_kept_ms = 7LL * 24 * 60 * 60 * 1000;  /
 
 /// What somebody may do; each may do what those before it may.
 enum class role : std::uint8_t {
-  viewer,     ///< look at everything but records
-  submitter,  ///< read and write data, load modules and run jobs: runs code
+  viewer,     ///< look
+  submitter,  ///< also write data, load modules and run jobs: runs code
   operator_,  ///< add, drain and remove nodes
   admin,      ///< users, tokens, revocation
 };

@@ -56,8 +56,8 @@ class connection {
   void shutdown_send() noexcept;
   /// Operations underway end with `cancelled`. Can be called again.
   void close() noexcept;
-  /// A function that closes this connection, from any thread, wherever it has been moved by then (save by release_fd
-  /// and move_to); harmless once it is gone.
+  /// A function that closes this connection, from any thread, wherever it has been moved by then (save by release_fd,
+  /// when it is not encrypted); harmless once it is gone.
   [[nodiscard]] std::function<void()> closer() const;
 
   [[nodiscard]] bool is_open() const noexcept;

@@ -120,7 +120,7 @@ class generator {
       case 4:
         return use_join_token{id, hash, identity()};
       case 5:
-        return pick(20) == 0 ? command(revoke_member{member(), "r"}) : command(noop{});
+        return pick(300) == 0 ? command(revoke_member{member(), "r"}) : command(noop{});
       default:
         return note_audit{{0, 0, name(), "127.0.0.1", "POST /x", "200"}};
     }
