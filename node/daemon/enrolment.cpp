@@ -20,7 +20,7 @@ result<api::join_answer> ask_one(const std::string& address, const enrolment& wh
   options.token = who.token;
   options.trust = who.trust;
   options.connect_time_max = 3s;
-  options.read_time_max = 15s;
+  options.read_time_max = who.patient ? 15s : 3s;  // a paused node accepts connections and says nothing
   transport::http_client client(std::move(options));
   transport::http_client_request request;
   request.method = "POST";

@@ -40,7 +40,10 @@ awaitable<result<void>> give(framed& to) {
 }
 
 awaitable<result<void>> take(framed& from) {
-  for (int i = 0; i < frames_each; ++i) TROUPE_CO_TRY(const auto f, co_await from.read(after(30s)));
+  for (int i = 0; i < frames_each; ++i) {
+    TROUPE_CO_TRY(const auto got, co_await from.read(after(30s)));
+    if (got.payload.size() != 1 << 20) co_return error{errc::corrupted, "a frame of another size"};
+  }
   co_return ok();
 }
 

@@ -35,6 +35,7 @@ TABLE = {
     ("post", "/api/v1/modules"): "submitter",
     ("delete", "/api/v1/modules/{name}"): "submitter",
     ("post", "/api/v1/jobs"): "submitter",
+    ("post", "/api/v1/jobs/plan"): "submitter",
     ("post", "/api/v1/jobs/{id}/cancel"): "submitter",
     ("post", "/api/v1/nodes/{name}/stop"): "operator",
     ("post", "/api/v1/nodes/{name}/drain"): "operator",

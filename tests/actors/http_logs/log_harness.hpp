@@ -6,6 +6,7 @@
 #include <troupe/api/logs.hpp>
 #include <troupe/format/record.hpp>
 #include <troupe/telemetry/journal.hpp>
+#include <troupe/telemetry/log.hpp>
 
 namespace test {
 
@@ -161,6 +162,7 @@ struct log_web {
   lone_metadata metadata;
   listed_logs logs{metadata};
   telemetry::journal journal;
+  telemetry::logger log;
   telemetry::metrics metrics;
   notifier changes;
   boost::asio::thread_pool blocking{1};
@@ -182,6 +184,7 @@ struct log_web {
                               blocking,
                               ready,
                               [](std::string) {},
+                              log,
                               &logs};
   std::unique_ptr<web> served;
 };
