@@ -47,7 +47,7 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
       std::map<std::string, const metadata::member*, decltype(order)> by_name(order);
       for (const auto& [id, m] : state.members()) by_name.emplace(m.name, &m);
       for (auto at = after.empty() ? by_name.begin() : by_name.upper_bound(after); at != by_name.end(); ++at) {
-        auto shown = to_api(*at->second, leader, voters);
+        auto shown = to_api(state, *at->second, leader, voters);
         if (!fresh && at->second->id == leader && shown.state == api::node_state::alive) {
           shown.state = api::node_state::suspect;
           shown.state_reason = "leads the metadata and does not answer";

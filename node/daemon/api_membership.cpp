@@ -72,7 +72,10 @@ awaitable<void> stop_node(api_services& s, http_request& request, http_response&
     const auto asked = co_await run_blocking<void>(s, std::move(ask), 8s);
     if (!asked) co_return (void) co_await response.send_problem(asked.error());
   }
-  (void)co_await response.send_json(api::to_text(to_api(*found, leader, voters)), 202);
+  const auto shown =
+      s.metadata.read([&](const metadata::state& state) { return to_api(state, *found, leader, voters); });
+  const auto text = api::to_text(shown);
+  (void)co_await response.send_json(text, 202);
   if (found->id == s.self) s.stop("asked to stop by the API");
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <troupe/api/security.hpp>
 #include <troupe/base/text.hpp>
@@ -80,6 +81,37 @@ awaitable<void> join(api_services& s, http_request& request, http_response& resp
   if (!made) co_return (void) co_await response.send_problem(made.error());
   note_deed(s, {"(join)", transport::to_string(request.remote()), what, 200});
   const auto text = api::to_text(api::join_answer{s.cluster, *made, s.security->authority_pem(), s.token});
+  (void)co_await response.send_json(text);
+}
+
+/// Only for a voter, and only over TLS that names it: the key makes members.
+result<void> may_have_key(api_services& s, const http_request& request, member_id member) {
+  const auto shown = request.stream().certified();
+  const auto voters = s.metadata.voters();
+  if (!equal_constant_time(bearer_of(request), s.token) || !shown || shown->cluster != s.cluster ||
+      shown->member != member)
+    return error{errc::permission_denied,
+                 "the authority's key is for members that show their certificate and the cluster's token"};
+  if (std::find(voters.begin(), voters.end(), member) == voters.end())
+    return error{errc::permission_denied, "the authority's key is for voters of the metadata"};
+  if (s.metadata.read([&](const metadata::state& state) { return state.distrusted().contains(member); }))
+    return error{errc::permission_denied, "this member was removed from the cluster, or revoked"};
+  return ok();
+}
+
+awaitable<void> give_authority_key(api_services& s, http_request& request, http_response& response) {
+  if (s.security == nullptr || !s.security->credentials()) {
+    const error none{errc::not_found, "this cluster has no authority of its own, which signs certificates"};
+    co_return (void) co_await response.send_problem(none);
+  }
+  const auto asked = co_await read_json<api::authority_request>(request, "request for the authority's key");
+  if (!asked) co_return (void) co_await response.send_problem(asked.error());
+  const auto allowed = may_have_key(s, request, asked->member);
+  const auto key = allowed ? s.security->authority_key() : result<std::string>(allowed.error());
+  const std::string what = "the authority's key for member " + asked->member.value.short_string();
+  note_deed(s, {"(voter)", transport::to_string(request.remote()), what, key ? 200 : allowed ? 503 : 403});
+  if (!key) co_return (void) co_await response.send_problem(key.error());
+  const auto text = api::to_text(api::authority_key{*key});
   (void)co_await response.send_json(text);
 }
 
@@ -208,6 +240,8 @@ awaitable<void> audit(api_services& s, http_request& request, http_response& res
 
 void add_security_routes(transport::http_router& router, api_services& s) {
   router.post("/api/v1/join", http_access::open, [&s](auto& in, auto& out) { return join(s, in, out); });
+  router.post("/api/v1/join/authority", http_access::open,
+              [&s](auto& in, auto& out) { return give_authority_key(s, in, out); });
   router.get("/api/v1/tokens", http_access::admin, [&s](auto& in, auto& out) {
     return list<api::token>(
         s, in, out, [](const metadata::state& state) -> auto& { return state.access().tokens; },

@@ -67,6 +67,7 @@ struct daemon::impl {
   std::optional<boost::asio::signal_set> signals;
   std::optional<boost::asio::steady_timer> certificate_timer;
   std::atomic<bool> certificate_warning{false};  ///< said since it was last good
+  std::atomic<std::uint64_t> certificate_looks{0};
   std::optional<storage::segment_store> segments;
   std::optional<data::module_store> modules;
   std::unique_ptr<dataflow::block_store> blocks;
@@ -110,6 +111,9 @@ struct daemon::impl {
   void watch_certificates();
   void wait_for_certificates();
   void look_at_certificates();
+  void renew_certificate();
+  void share_authority();
+  void note_certificate();
   void refuse_revoked();
   result<void> open_stores();
   result<void> open_gate();

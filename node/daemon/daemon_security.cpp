@@ -12,7 +12,8 @@ namespace troupe::node {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto look_interval = 60s;
+constexpr auto look_interval = 5s;
+constexpr std::uint64_t looks_a_minute = 60s / look_interval;
 constexpr std::int64_t day_s = 24LL * 60 * 60;
 constexpr std::int64_t warn_before_s = 30 * day_s;
 constexpr std::size_t authority_bytes_max = 1 << 20;
@@ -89,11 +90,7 @@ result<void> daemon::impl::ask_for_certificate() {
 void daemon::impl::refuse_revoked() {
   const auto mine = security->credentials();
   if (!mine) return;
-  mine->set_revoked(metadata->read([](const metadata::state& s) {
-    std::set<member_id> out;
-    for (const auto& [id, why] : s.access().revoked) out.insert(id);
-    return out;
-  }));
+  mine->set_revoked(metadata->read([](const metadata::state& s) { return s.distrusted(); }));
 }
 
 void daemon::impl::watch_certificates() {
@@ -102,7 +99,7 @@ void daemon::impl::watch_certificates() {
   // The observer runs under the metadata's lock.
   unobserve.push_back(metadata->observe(
       [this](log_index, const metadata::command& c, const result<metadata::response>&, const metadata::state&) {
-        if (std::holds_alternative<metadata::revoke_member>(c))
+        if (std::holds_alternative<metadata::revoke_member>(c) || std::holds_alternative<metadata::remove_member>(c))
           boost::asio::post(blocking, [this] { refuse_revoked(); });
       }));
   refuse_revoked();
@@ -129,28 +126,9 @@ void daemon::impl::look_at_certificates() {
     log.warning("security", "the new certificate is not taken: " + changed.error().message());
   else if (*changed)
     log.info("security", "took the new certificate");
-  if (security->wants_renewal()) {
-    auto asked = node_security::ask();
-    result<void> renewed = asked ? ok() : result<void>(asked.error());
-    if (asked && security->can_sign()) {
-      const auto endpoint = transport::parse_endpoint(identity.address);
-      const auto made = security->sign(asked->request, mine->who(), {endpoint->address().to_string()});
-      renewed = made ? security->keep(*asked, *made, security->authority_pem()) : result<void>(made.error());
-    } else if (asked) {
-      enrolment who{identity.member_id, card.token, {}, security::trust::of_member(*mine)};
-      metadata->read([&](const metadata::state& s) {
-        for (const auto& [id, m] : s.members())
-          if (id != identity.member_id && m.state == metadata::member_state::alive) who.seeds.push_back(m.address);
-        return 0;
-      });
-      const auto answer = enrol(who, asked->request);
-      renewed = answer ? security->keep(*asked, answer->certificate, answer->authority) : result<void>(answer.error());
-    }
-    if (renewed)
-      log.info("security", "renewed this node's certificate");
-    else
-      log.warning("security", "this node's certificate could not be renewed: " + renewed.error().message());
-  }
+  if (certificate_looks++ % looks_a_minute == 0 && security->wants_renewal()) renew_certificate();
+  share_authority();
+  note_certificate();
   if (const auto left = security->seconds_left(); left < warn_before_s && !certificate_warning.exchange(true))
     log.warning("security", left <= 0 ? std::string("this node's certificate has expired: the others refuse it")
                                       : "this node's certificate ends in " + std::to_string(left / day_s) + " days");

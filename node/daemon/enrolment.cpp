@@ -12,7 +12,9 @@ using namespace std::chrono_literals;
 constexpr auto time_max = 30s;
 constexpr auto pause = 200ms;
 
-result<api::join_answer> ask_one(const std::string& address, const enrolment& who, const std::string& body) {
+template <class Answer>
+result<Answer> ask_one(const std::string& address, const enrolment& who, const char* target, const std::string& body,
+                       const char* what) {
   TROUPE_TRY(const auto endpoint, transport::parse_endpoint(address));
   transport::http_client_options options;
   options.host = endpoint.address().to_string();
@@ -24,11 +26,11 @@ result<api::join_answer> ask_one(const std::string& address, const enrolment& wh
   transport::http_client client(std::move(options));
   transport::http_client_request request;
   request.method = "POST";
-  request.target = "/api/v1/join";
+  request.target = target;
   request.content_type = "application/json";
   request.body = body;
   TROUPE_TRY(const auto answer, client.send_ok(request));
-  return api::from_text<api::join_answer>(answer.body, "answer to the request for a certificate");
+  return api::from_text<Answer>(answer.body, what);
 }
 
 }  // namespace
@@ -40,7 +42,7 @@ result<api::join_answer> enrol(const enrolment& who, const std::string& request_
     error last{errc::unavailable, "no address of a node is known"};
     std::size_t without = 0;
     for (const auto& seed : who.seeds) {
-      auto answer = ask_one(seed, who, body);
+      auto answer = ask_one<api::join_answer>(seed, who, "/api/v1/join", body, "answer to a request for a certificate");
       if (answer) return answer;
       last = answer.error().with_context("asking " + seed + " for a certificate");
       if (last.code() == errc::not_found) ++without;
@@ -50,6 +52,18 @@ result<api::join_answer> enrol(const enrolment& who, const std::string& request_
     if (!who.patient || std::chrono::steady_clock::now() >= deadline) return last;
     std::this_thread::sleep_for(pause);
   }
+}
+
+result<std::string> ask_for_authority_key(const enrolment& who) {
+  const auto body = api::to_text(api::authority_request{who.member});
+  error last{errc::unavailable, "no node that signs certificates is known"};
+  for (const auto& seed : who.seeds) {
+    auto answer =
+        ask_one<api::authority_key>(seed, who, "/api/v1/join/authority", body, "answer to a request for a key");
+    if (answer) return std::move(answer->key);
+    last = answer.error().with_context("asking " + seed + " for the authority's key");
+  }
+  return last;
 }
 
 }  // namespace troupe::node

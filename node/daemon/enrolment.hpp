@@ -23,4 +23,7 @@ struct enrolment {
 /// is not good; `not_found` when all of them are of a cluster without an authority; else `unavailable`.
 result<api::join_answer> enrol(const enrolment& who, const std::string& request_pem);
 
+/// A voter asks those that sign for the key of the cluster's authority, each once. Blocks.
+result<std::string> ask_for_authority_key(const enrolment& who);
+
 }  // namespace troupe::node

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <troupe/base/random.hpp>
@@ -20,6 +21,9 @@ constexpr std::int64_t member_lifetime_s = 90 * day_s;  ///< renewed after 60: a
 constexpr std::int64_t clocks_apart_s = 60 * 60;        ///< a certificate begins that much earlier than now
 constexpr std::size_t file_bytes_max = 1 << 20;
 constexpr std::size_t seal_octets = 32;
+constexpr const char* authority_key_name = "ca.key";
+
+error no_authority() { return {errc::unavailable, "this node does not have the key of the cluster's authority"}; }
 
 std::int64_t unix_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -80,7 +84,7 @@ result<void> node_security::load() {
 }
 
 result<void> node_security::load_authority() {
-  const auto path = folder_ + "/ca.key";
+  const auto path = folder_ + "/" + authority_key_name;
   if (!std::filesystem::exists(path)) return ok();
   TROUPE_TRY(const auto seal, read_secret(seal_path()));
   TROUPE_TRY(const auto sealed, read_secret(path));
@@ -93,10 +97,9 @@ result<void> node_security::load_authority() {
   return ok();
 }
 
-result<void> node_security::found(const security::member_name& who, const std::string& address) {
+/// The key, sealed; the seal is made unless it is there, or was handed in from outside.
+result<void> node_security::store(const security::authority& made) {
   auto& files = storage::file_operations::system();
-  TROUPE_TRY_VOID(storage::make_directory(files, folder_));
-  TROUPE_TRY(auto made, security::authority::create(who.cluster, from_now(authority_lifetime_s)));
   if (!std::filesystem::exists(seal_path())) {
     const auto seal = random_hex(seal_octets);
     const std::array<bytes_view, 1> parts{bytes_view(seal)};
@@ -106,7 +109,13 @@ result<void> node_security::found(const security::member_name& who, const std::s
   TROUPE_TRY(const auto seal, read_secret(seal_path()));
   const auto sealed = made.key().sealed_pem(seal);
   const std::array<bytes_view, 1> parts{bytes_view(sealed)};
-  TROUPE_TRY_VOID(storage::replace_file(files, folder_, "ca.key", parts));
+  return storage::replace_file(files, folder_, authority_key_name, parts);
+}
+
+result<void> node_security::found(const security::member_name& who, const std::string& address) {
+  TROUPE_TRY_VOID(storage::make_directory(storage::file_operations::system(), folder_));
+  TROUPE_TRY(auto made, security::authority::create(who.cluster, from_now(authority_lifetime_s)));
+  TROUPE_TRY_VOID(store(made));
   const auto authority = made.own().pem();
   {
     const std::lock_guard lock(mutex_);
@@ -115,6 +124,31 @@ result<void> node_security::found(const security::member_name& who, const std::s
   TROUPE_TRY(const auto asked, ask());
   TROUPE_TRY(const auto certificate, sign(asked.request, who, {address}));
   return keep(asked, certificate, authority);
+}
+
+result<std::string> node_security::authority_key() const {
+  const std::lock_guard lock(mutex_);
+  if (!authority_) return no_authority();
+  return authority_->key().pem();
+}
+
+result<void> node_security::keep_authority_key(const std::string& key_pem) {
+  TROUPE_TRY(auto own, security::certificate::parse(authority_pem(), "the authority's certificate"));
+  TROUPE_TRY(auto key, security::private_key::parse(key_pem, "the authority's key"));
+  TROUPE_TRY(auto made, security::authority::open(std::move(own), std::move(key)));
+  TROUPE_TRY_VOID(store(made));
+  const std::lock_guard lock(mutex_);
+  authority_.emplace(std::move(made));
+  return ok();
+}
+
+result<void> node_security::forget_authority_key() {
+  const auto path = folder_ + "/" + authority_key_name;
+  if (auto& files = storage::file_operations::system(); files.unlink(path.c_str()) != 0 && errno != ENOENT)
+    return error::from_errno("remove", path, errno);
+  const std::lock_guard lock(mutex_);
+  authority_.reset();
+  return ok();
 }
 
 result<node_security::asking> node_security::ask() {
@@ -152,7 +186,7 @@ bool node_security::can_sign() const {
 result<std::string> node_security::sign(const std::string& request_pem, const security::member_name& who,
                                         const std::vector<std::string>& addresses) const {
   const std::lock_guard lock(mutex_);
-  if (!authority_) return error{errc::unavailable, "this node does not have the key of the cluster's authority"};
+  if (!authority_) return no_authority();
   TROUPE_TRY(const auto made, authority_->sign(request_pem, who, from_now(member_lifetime_s), addresses));
   return made.pem();
 }

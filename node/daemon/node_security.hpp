@@ -42,6 +42,14 @@ class node_security {
   /// Null until there is a certificate.
   [[nodiscard]] std::shared_ptr<security::credentials> credentials() const;
   [[nodiscard]] bool can_sign() const;
+  /// The certificate is one of the configuration's files: somebody else's authority signs here.
+  [[nodiscard]] bool is_given() const noexcept { return given_; }
+  /// For another voter, over TLS. `unavailable` where it is not. The text is a secret.
+  [[nodiscard]] result<std::string> authority_key() const;
+  /// Seals and keeps the key that another voter gave. `invalid_argument` when it is not that of the authority.
+  result<void> keep_authority_key(const std::string& key_pem);
+  /// This node votes no more, and others sign: the fewer have the key, the better.
+  result<void> forget_authority_key();
   /// A certificate for a member, signed here. `unavailable` where the authority's key is not.
   result<std::string> sign(const std::string& request_pem, const security::member_name& who,
                            const std::vector<std::string>& addresses) const;
@@ -56,6 +64,7 @@ class node_security {
   result<security::material> read_material() const;
   result<void> use(const security::material& m);
   result<void> load_authority();
+  result<void> store(const security::authority& made);
   [[nodiscard]] std::string seal_path() const;
   [[nodiscard]] std::string changed_mark() const;
 

@@ -32,7 +32,8 @@ void for_each_segment(const metadata::dataset& d, Visit visit) {
 
 }  // namespace
 
-api::node to_api(const metadata::member& m, member_id leader, const std::vector<member_id>& voters) {
+api::node to_api(const metadata::state& s, const metadata::member& m, member_id leader,
+                 const std::vector<member_id>& voters) {
   api::node n;
   n.name = m.name;
   n.id = m.id;
@@ -50,6 +51,10 @@ api::node to_api(const metadata::member& m, member_id leader, const std::vector<
   n.version = m.version;
   n.started_at = api::timestamp{m.started_at_unix_ms};
   n.draining = m.draining;
+  if (const auto at = s.access().certificates.find(m.id); at != s.access().certificates.end()) {
+    n.certificate_expires_at = api::timestamp{at->second.expires_at_unix_ms};
+    n.signs = at->second.signs;
+  }
   return n;
 }
 

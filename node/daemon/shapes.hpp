@@ -14,7 +14,8 @@ struct dataset_status;
 /// From what the cluster knows to what the HTTP API shows.
 namespace troupe::node {
 
-api::node to_api(const metadata::member& m, member_id leader, const std::vector<member_id>& voters);
+api::node to_api(const metadata::state& s, const metadata::member& m, member_id leader,
+                 const std::vector<member_id>& voters);
 api::dataset_summary to_summary(const metadata::dataset& d);
 api::dataset to_api(const metadata::state& s, const metadata::dataset& d);
 /// What only the leaders of its partitions know: where they end, and why they refuse.

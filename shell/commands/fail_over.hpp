@@ -9,4 +9,7 @@ class session;
 /// one voter, and a majority of two would be both. One node alone is no surprise to anybody.
 void say_fail_over(session& s, const boost::json::array& nodes);
 
+/// Says on stderr whose certificates end within 30 days: a node renews its own in time, so something is in its way.
+void say_certificates(session& s, const boost::json::array& nodes);
+
 }  // namespace troupe::shell

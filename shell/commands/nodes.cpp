@@ -25,6 +25,7 @@ outcome<void> nodes(session& s, const arguments&) {
   TROUPE_TRY(const auto items, client->items("/nodes"));
   show_items(s, items, node_columns);
   say_fail_over(s, items);
+  say_certificates(s, items);
   return done();
 }
 

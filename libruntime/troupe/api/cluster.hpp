@@ -44,11 +44,13 @@ struct node {
   std::uint64_t memory_bytes = 0;
   std::string version;
   timestamp started_at;
-  bool draining = false;  ///< on its way out: gets no new copies, and its own move away
+  bool draining = false;                            ///< on its way out: gets no new copies, and its own move away
+  std::optional<timestamp> certificate_expires_at;  ///< absent without a certificate
+  bool signs = false;                               ///< has the key of the cluster's authority
 };
 BOOST_DESCRIBE_STRUCT(node, (),
                       (name, id, address, pid, state, state_reason, incarnation, leader, role, cores, slots,
-                       memory_bytes, version, started_at, draining))
+                       memory_bytes, version, started_at, draining, certificate_expires_at, signs))
 
 /// GET, POST (begin) and DELETE (undo) of /api/v1/nodes/NAME/drain: what the node still has to give away.
 struct drain_progress {

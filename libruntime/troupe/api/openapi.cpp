@@ -264,6 +264,8 @@ void add_security_routes(document_maker& d) {
   using body = std::pair<const char*, json::value>;
   d.route("post", "/api/v1/join", "A certificate for a node; the bearer is a join token", {},
           {"200", json_type, d.make.of<join_answer>()}, body{json_type, d.make.of<join_request>()});
+  d.route("post", "/api/v1/join/authority", "The authority's key, for a voter that shows its certificate", {},
+          {"200", json_type, d.make.of<authority_key>()}, body{json_type, d.make.of<authority_request>()});
   d.route("get", "/api/v1/tokens", "Tokens, without their secrets", paging,
           {"200", json_type, d.make.list_of<token>()});
   d.route("post", "/api/v1/tokens", "Makes a token: with a user for the API, without one to let nodes join", {},

@@ -24,6 +24,19 @@ struct join_answer {
 };
 BOOST_DESCRIBE_STRUCT(join_answer, (), (cluster, certificate, authority, token))
 
+/// POST /api/v1/join/authority: a voter asks one that signs for the key of the cluster's authority, so that it can
+/// sign, too. Over TLS, with the certificate of the member that it says it is and the cluster's token.
+struct authority_request {
+  member_id member;
+};
+BOOST_DESCRIBE_STRUCT(authority_request, (), (member))
+
+/// Its answer; the voter seals it before it goes to a disk.
+struct authority_key {
+  std::string key;  ///< PKCS #8 in PEM
+};
+BOOST_DESCRIBE_STRUCT(authority_key, (), (key))
+
 /// GET /api/v1/users, an item. PUT /api/v1/users/NAME takes a `user_change`, DELETE ends it with all of its tokens.
 struct user {
   std::string name;

@@ -122,6 +122,21 @@ struct note_audit {
 };
 BOOST_DESCRIBE_STRUCT(note_audit, (), (entry))
 
+/// What a member says of its certificate, so that `nodes` can warn before it ends and a node that needs a signature
+/// knows whom to ask.
+struct certificate_note {
+  std::int64_t expires_at_unix_ms = 0;
+  bool signs = false;  ///< has the key of the cluster's authority
+  friend bool operator==(const certificate_note&, const certificate_note&) = default;
+};
+BOOST_DESCRIBE_STRUCT(certificate_note, (), (expires_at_unix_ms, signs))
+
+struct note_certificate {
+  member_id id;
+  certificate_note note;
+};
+BOOST_DESCRIBE_STRUCT(note_certificate, (), (id, note))
+
 /// This part of the replicated state, as a snapshot holds it.
 struct access_state {
   std::map<std::string, user> users;
@@ -130,8 +145,9 @@ struct access_state {
   std::map<member_id, revoked_member> revoked;
   std::vector<audit_entry> audit;  ///< oldest first
   std::uint64_t next_audit = 1;
+  std::map<member_id, certificate_note> certificates;
   friend bool operator==(const access_state&, const access_state&) = default;
 };
-BOOST_DESCRIBE_STRUCT(access_state, (), (users, tokens, let_in, revoked, audit, next_audit))
+BOOST_DESCRIBE_STRUCT(access_state, (), (users, tokens, let_in, revoked, audit, next_audit, certificates))
 
 }  // namespace troupe::metadata

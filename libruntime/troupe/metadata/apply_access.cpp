@@ -124,4 +124,11 @@ result<response> state::on(const note_audit& c, std::int64_t now) {
   return response{};
 }
 
+result<response> state::on(const note_certificate& c, std::int64_t) {
+  const auto* m = find_member(c.id);
+  if (m == nullptr) return error{errc::not_found, "member " + to_string(c.id) + " is not known"};
+  access_.certificates[c.id] = c.note;
+  return response{.text = m->name};
+}
+
 }  // namespace troupe::metadata

@@ -103,6 +103,7 @@ result<response> state::on(const remove_member& c, std::int64_t) {
       for (auto& [task, commit] : progress.committed)
         if (commit.output) commit.output->drop_holder(c.id);  // others hold it, or it would not be committed
   for (auto& m : modules_) std::erase(m.holders, c.id);
+  access_.certificates.erase(c.id);
   members_.erase(at);
   removed_.insert(c.id);
   return response{.text = name};

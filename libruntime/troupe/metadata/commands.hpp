@@ -169,7 +169,7 @@ using command = std::variant<register_member, set_member_state, begin_import, al
                              create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop,
                              create_dataset, alter_dataset, take_over, release_partition, seal_and_open, add_holder,
                              remove_holder, trim_partition, drain_member, remove_member, put_user, remove_user,
-                             create_token, revoke_token, use_join_token, revoke_member, note_audit>;
+                             create_token, revoke_token, use_join_token, revoke_member, note_audit, note_certificate>;
 
 /// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no
 /// second effect.

@@ -149,6 +149,7 @@ class state {
   result<response> on(const use_join_token& c, std::int64_t now);
   result<response> on(const revoke_member& c, std::int64_t now);
   result<response> on(const note_audit& c, std::int64_t now);
+  result<response> on(const note_certificate& c, std::int64_t now);
 
   // Members (apply_members.cpp)
   [[nodiscard]] std::string free_name() const;

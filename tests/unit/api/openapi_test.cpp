@@ -43,6 +43,7 @@ TEST_CASE("the OpenAPI document has every route and defines what it refers to") 
                            "/api/v1/actors",
                            "/api/v1/events",
                            "/api/v1/join",
+                           "/api/v1/join/authority",
                            "/api/v1/tokens",
                            "/api/v1/tokens/{id}",
                            "/api/v1/users",

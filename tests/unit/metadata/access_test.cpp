@@ -139,8 +139,23 @@ TEST_CASE("users, tokens, revoked members and the audit log are in the snapshot"
   c.must(use_join_token{id_of('1'), hash_a, identity_of<member_id>(5)});
   c.must(revoke_member{member, "stolen"});
   c.must(note_audit{{0, 0, "ann", "10.0.0.1:5", "DELETE /x", "204"}});
+  c.must(note_certificate{member, {7 * minute_ms, true}});
   const auto back = state::restore(c.state.snapshot());
   REQUIRE_OK(back);
   CHECK(back->access() == c.state.access());
   CHECK(back->snapshot() == c.state.snapshot());
+}
+
+TEST_CASE("what a member says of its certificate stays until it says another thing or is removed", "[metadata]") {
+  cluster c;
+  const auto one = c.join(1), two = c.join(2);
+  CHECK(c.refused(note_certificate{identity_of<member_id>(9), {1, true}}).code() == errc::not_found);
+  c.must(note_certificate{one, {5 * minute_ms, false}});
+  c.must(note_certificate{two, {6 * minute_ms, true}});
+  c.must(note_certificate{one, {8 * minute_ms, true}});
+  CHECK(c.state.access().certificates.at(one) == certificate_note{8 * minute_ms, true});
+  c.must(set_member_state{two, incarnation{1}, member_state::dead, "gone"});
+  c.must(remove_member{two});
+  CHECK_FALSE(c.state.access().certificates.contains(two));
+  CHECK(c.state.distrusted().contains(two));
 }

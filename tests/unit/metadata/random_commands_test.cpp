@@ -100,7 +100,7 @@ class generator {
 
   command access_command() {
     const std::string id(16, static_cast<char>('a' + pick(3))), hash(64, 'a');
-    switch (pick(7)) {
+    switch (pick(8)) {
       case 0:
         return put_user{name(), static_cast<role>(pick(5))};
       case 1:
@@ -121,6 +121,8 @@ class generator {
         return use_join_token{id, hash, identity()};
       case 5:
         return pick(300) == 0 ? command(revoke_member{member(), "r"}) : command(noop{});
+      case 6:
+        return note_certificate{member(), {60'000 * pick(5), pick(2) == 0}};
       default:
         return note_audit{{0, 0, name(), "127.0.0.1", "POST /x", "200"}};
     }
