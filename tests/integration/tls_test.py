@@ -7,6 +7,8 @@ import ssl
 import subprocess
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 from support.cluster import BIN, Cluster
 
@@ -163,9 +165,13 @@ class EncryptedCluster(unittest.TestCase):
             self.assertIn("ENCRYPTED", key.read_text())
             self.assertEqual(key.stat().st_mode & 0o077, 0)
         # The cluster's token alone does not get it, not even on this machine, nor a member that is none.
-        status, answer = self.cluster.api("/api/v1/join/authority", method="POST", body=b'{"member":"%s"}' % self.cluster.nodes()["node2"]["id"].encode(),
-                                          headers={"Content-Type": "application/json"})
-        self.assertEqual(status, 403, answer)
+        node = self.cluster.nodes()["node2"]
+        request = urllib.request.Request(f"https://{node['address']}/api/v1/join/authority", method="POST", data=json.dumps({"member": node["id"]}).encode(),
+                                         headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.cluster.token()}"})
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cafile=self.data() / "ca.crt"))
+        self.assertEqual(refused.exception.code, 403)
+        refused.exception.close()
         token = self.join_token()
         self.cluster.shell("kill", "node1")
         folder, process = self.start_by_hand("late", token)
