@@ -4,9 +4,9 @@
 #include <map>
 #include <mutex>
 #include <shell/cluster/spawn_hosts.hpp>
+#include <shell/display/progress.hpp>
 #include <shell/session.hpp>
 #include <thread>
-#include <shell/display/progress.hpp>
 
 namespace troupe::shell {
 namespace {
