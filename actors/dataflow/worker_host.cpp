@@ -133,7 +133,7 @@ int refuse(const char* why) {
 
 }  // namespace
 
-int run_worker() {
+int run_worker(const std::function<void()>& confine) {
   struct stat status {};
   if (::fstat(caf_fd, &status) != 0 || !S_ISSOCK(status.st_mode) || ::fstat(channel_fd, &status) != 0 ||
       !S_ISSOCK(status.st_mode))
@@ -157,7 +157,8 @@ int run_worker() {
   install_memory_guard(*process.control);
 
   worker_config config;
-  caf::actor_system system(config);
+  caf::actor_system system(config);  // looks for the network cards' addresses with a socket
+  confine();
   basp_bridge bridge(system);
   auto pool = bridge.connect(caf_fd, std::chrono::seconds(10));
   if (!pool) {

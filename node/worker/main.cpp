@@ -35,6 +35,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: troupe-worker --inspect FILE.so\n");
     return 2;
   }
-  confine();
-  return troupe::actors::run_worker();
+  return troupe::actors::run_worker(confine);
 }

@@ -3,6 +3,7 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -25,11 +26,30 @@ constexpr std::uint32_t architecture = 0;
 constexpr std::uint32_t foreign_calls = 0xffffffff;
 #endif
 
-constexpr std::array<std::uint32_t, 19> always_refused{
-    SYS_ptrace,  SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,         SYS_bpf,         SYS_perf_event_open,
-    SYS_keyctl,  SYS_add_key,          SYS_request_key,       SYS_mount,        SYS_umount2,     SYS_pivot_root,
-    SYS_unshare, SYS_setns,            SYS_userfaultfd,       SYS_init_module,  SYS_kexec_load,
-    425 /* io_uring_setup */,          438 /* pidfd_getfd */};
+constexpr std::array<std::uint32_t, 21> always_refused{SYS_ptrace,
+                                                       SYS_process_vm_readv,
+                                                       SYS_process_vm_writev,
+                                                       SYS_kcmp,
+                                                       SYS_bpf,
+                                                       SYS_perf_event_open,
+                                                       SYS_keyctl,
+                                                       SYS_add_key,
+                                                       SYS_request_key,
+                                                       SYS_mount,
+                                                       SYS_umount2,
+                                                       SYS_pivot_root,
+                                                       SYS_unshare,
+                                                       SYS_setns,
+                                                       SYS_userfaultfd,
+                                                       SYS_init_module,
+                                                       SYS_kexec_load,
+                                                       425 /* io_uring_setup */,
+                                                       438 /* pidfd_getfd */,
+                                                       424 /* pidfd_send_signal */,
+                                                       SYS_tkill};
+/// Whose first argument names a process: this one only (the node that began it is of the same user).
+constexpr std::array<std::uint32_t, 5> own_process_only{SYS_kill, SYS_tgkill, SYS_rt_sigqueueinfo,
+                                                        SYS_rt_tgsigqueueinfo, SYS_prlimit64};
 constexpr std::array<std::uint32_t, 1> network_calls{SYS_socket};
 
 }  // namespace
@@ -57,12 +77,23 @@ result<void> confine_process(bool network) {
     program.push_back(when(BPF_JEQ, call, 0, 1));
     program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
   }
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  for (const auto call : own_process_only) {
+    program.push_back(when(BPF_JEQ, call, 0, 5));
+    program.push_back(load(offsetof(seccomp_data, args)));  // the lower half, where the kernel looks for a pid
+    program.push_back(when(BPF_JEQ, self, 2, 0));
+    program.push_back(when(BPF_JEQ, 0, call == SYS_prlimit64 ? 1 : 0, 0));  // 0 is this process; of kill, its group
+    program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+    program.push_back(answer(SECCOMP_RET_ALLOW));
+  }
   program.push_back(answer(SECCOMP_RET_ALLOW));
   const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return error{errc::unsupported, error::from_errno("prctl", "no_new_privs", errno).message()};
-  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) != 0)
-    return error{errc::unsupported, error::from_errno("prctl", "seccomp", errno).message()};
+  const auto set = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
+  if (set < 0)
+    return error{errc::unsupported, error::from_errno("seccomp", "a filter of system calls", errno).message()};
+  if (set > 0) return error{errc::unsupported, "a thread of this process has another filter of system calls"};
   return ok();
 }
 

@@ -1,4 +1,6 @@
+#include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -6,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <support/catch.hpp>
 #include <thread>
 #include <troupe/security/confine.hpp>
@@ -56,4 +59,18 @@ TEST_CASE("a confined process looks into no other, with the network or without")
     });
     CHECK(status == 0);
   }
+}
+
+TEST_CASE("a confined process sends no signal to another and changes no limit of one, but may end itself") {
+  const int status = in_confined_child(false, [] {
+    if (!refused(::kill(::getppid(), 0)) || !refused(::kill(0, 0)) || !refused(::kill(-1, 0))) return 1;
+    if (!refused(::syscall(SYS_tgkill, ::getppid(), ::getppid(), 0)) || !refused(::syscall(SYS_tkill, ::getppid(), 0)))
+      return 2;
+    rlimit limit{};
+    if (!refused(::prlimit(::getppid(), RLIMIT_NOFILE, nullptr, &limit))) return 3;
+    if (::prlimit(0, RLIMIT_NOFILE, nullptr, &limit) != 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 4;
+    return ::kill(::getpid(), 0) == 0 ? 0 : 5;
+  });
+  CHECK(status == 0);
+  CHECK(in_confined_child(false, []() -> int { std::abort(); }) == 200 + SIGABRT);
 }
