@@ -3,13 +3,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <troupe/format/text_layout.hpp>
 #include <troupe/metadata/model.hpp>
 
 namespace troupe::data {
 
 struct import_options {
   std::string dataset;
-  data_format format = data_format::lines;  ///< only lines can be imported; others are refused with `unsupported`
+  /// lines; or records, which are read from text: then `text` says how, and `schema` what they are.
+  data_format format = data_format::lines;
+  troupe::schema schema{};
+  format::text_layout text{};
   std::uint32_t copies = 0;  ///< 0: two, or one where there is only one alive member. More than alive members: refused
   std::uint32_t partitions = 0;  ///< 0: one for each 64 MiB
   std::optional<std::uint64_t>
@@ -54,6 +58,9 @@ class importer {
   /// Removes everything again, in metadata and on all members that can be reached. Done when metadata has it (or can't
   /// be reached).
   virtual boost::asio::awaitable<void> abort() = 0;
+
+  /// Rows that were no records and were left out (text.skip_wrong), as they stand, since the last call. Between calls.
+  [[nodiscard]] virtual bytes take_rejected() = 0;
 
   /// From any thread, at any time.
   [[nodiscard]] virtual import_progress progress() const = 0;

@@ -28,7 +28,7 @@ std::size_t line_batcher::goal() const noexcept {
   return static_cast<std::size_t>(std::min<std::uint64_t>(batch_bytes_, *boundary_ - base_));
 }
 
-line_batcher::batch line_batcher::emit(std::size_t size) {
+batcher::batch line_batcher::emit(std::size_t size) {
   batch out;
   bytes rest = std::move(spare_);
   spare_ = bytes();
@@ -43,7 +43,7 @@ line_batcher::batch line_batcher::emit(std::size_t size) {
   return out;
 }
 
-result<std::optional<line_batcher::batch>> line_batcher::take(bytes_view& data) {
+result<std::optional<batcher::batch>> line_batcher::take(bytes_view& data) {
   const auto move_in = [&](std::size_t size) {
     if (buffer_.capacity() < batch_bytes_ && buffer_.empty()) buffer_.reserve(batch_bytes_ + batch_bytes_ / 16);
     buffer_.append(data.substr(0, size));
@@ -92,10 +92,10 @@ void line_batcher::end_of_source() {
   open_record_.reset();
 }
 
-std::optional<line_batcher::batch> line_batcher::finish() {
+result<std::optional<batcher::batch>> line_batcher::finish() {
   end_of_source();
-  if (buffer_.empty()) return std::nullopt;
-  return emit(buffer_.size());
+  if (buffer_.empty()) return std::optional<batch>{};
+  return std::optional<batch>{emit(buffer_.size())};
 }
 
 void line_batcher::recycle(bytes&& used) {

@@ -1,3 +1,5 @@
+#include <actors/data/line_batcher.hpp>
+#include <actors/data/record_batcher.hpp>
 #include <actors/data/segment_copying.hpp>
 #include <actors/data/stream_importer.hpp>
 #include <algorithm>
@@ -14,13 +16,21 @@ namespace asio = boost::asio;
 stream_importer::stream_importer(context_ptr c, import_options options)
     : context_(std::move(c)), options_(std::move(options)), wake_(context_->io, transport::steady_time::max()) {}
 
-result<void> stream_importer::check_options() const {
+/// Makes the batcher that the options ask for.
+result<void> stream_importer::check_options() {
   TROUPE_TRY_VOID(check_name("dataset", options_.dataset));
-  if (options_.format != data_format::lines)
-    return error{errc::unsupported, "only text lines can be imported; typed records come from jobs"};
+  if (options_.format == data_format::bytes)
+    return error{errc::unsupported, "lines, CSV and JSON can be imported; records of bytes come from jobs"};
+  if ((options_.format == data_format::records) != (options_.text.kind != format::text_kind::lines))
+    return error{errc::invalid_argument, "records are read from CSV or JSON, and lines as they are"};
   if (options_.partitions > limits::partitions_max)
     return error{errc::invalid_argument, "a dataset has at most " + std::to_string(limits::partitions_max) +
                                              " partitions, not " + std::to_string(options_.partitions)};
+  if (options_.format == data_format::records) {
+    TROUPE_TRY(batcher_, record_batcher::make(options_.text, options_.schema));
+  } else {
+    batcher_ = std::make_unique<line_batcher>();
+  }
   return ok();
 }
 
@@ -34,7 +44,7 @@ void stream_importer::plan_partitions() {
     partition_bytes_ = std::max<std::uint64_t>(1, (size + partitions_ - 1) / partitions_);
   }
   segments_.resize(partitions_);
-  batcher_.set_boundary(boundary());
+  batcher_->set_boundary(boundary());
 }
 
 std::optional<std::uint64_t> stream_importer::boundary() const {
@@ -56,6 +66,7 @@ asio::awaitable<result<void>> stream_importer::begin() {
   metadata::begin_import command;
   command.name = options_.dataset;
   command.format = options_.format;
+  command.schema = options_.schema;
   command.copies = copies_;
   command.replace = options_.replace;
   command.importer = context_->self();
@@ -87,7 +98,7 @@ asio::awaitable<result<void>> stream_importer::write(bytes_view data) {
   bytes_taken_ += data.size();
   context_->count.bytes_imported.add(data.size());
   for (;;) {
-    auto batch = batcher_.take(data);
+    auto batch = batcher_->take(data);
     if (!batch) {
       co_await abort(batch.error());
       co_return *failed_;
@@ -103,7 +114,7 @@ asio::awaitable<result<void>> stream_importer::write(bytes_view data) {
 
 asio::awaitable<result<void>> stream_importer::end_of_source() {
   if (failed_) co_return *failed_;
-  batcher_.end_of_source();
+  batcher_->end_of_source();
   co_return ok();
 }
 
@@ -160,7 +171,7 @@ asio::awaitable<result<void>> stream_importer::open_next() {
   co_return ok();
 }
 
-asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
+asio::awaitable<result<void>> stream_importer::place(batcher::batch b) {
   if (open_ && open_->bytes >= limits::segment_bytes) {
     auto rolled = co_await roll();
     if (!rolled) co_return rolled.error();
@@ -184,7 +195,7 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
     auto placed = co_await place_first(payload, b.records);
     if (!placed) co_return placed.error();
     if (failed_) co_return *failed_;  // given up meanwhile: nothing is open any more
-    batcher_.recycle(std::move(*payload));
+    batcher_->recycle(std::move(*payload));
   } else {
     in_flight_ += size;
     open_->writer->append(*payload, b.records, [self = shared_from_this(), payload, size](result<void> written) {
@@ -192,7 +203,7 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
       if (!written)
         self->fail(written.error());
       else
-        self->batcher_.recycle(std::move(*payload));
+        self->batcher_->recycle(std::move(*payload));
       self->wake();
     });
   }
@@ -202,7 +213,7 @@ asio::awaitable<result<void>> stream_importer::place(line_batcher::batch b) {
     if (!rolled) co_return rolled.error();
     // A long record may reach over several borders: the partitions between are empty.
     while (boundary() && end >= *boundary()) ++partition_;
-    batcher_.set_boundary(boundary());
+    batcher_->set_boundary(boundary());
   }
   co_return ok();
 }
@@ -326,8 +337,11 @@ std::vector<metadata::partition> stream_importer::result_partitions() {
 
 asio::awaitable<result<import_result>> stream_importer::finish() {
   if (failed_) co_return *failed_;
-  if (auto last = batcher_.finish()) {
-    auto placed = co_await place(std::move(*last));
+  auto last = batcher_->finish();
+  if (!last) {
+    fail(last.error());
+  } else if (*last) {
+    auto placed = co_await place(std::move(**last));
     if (!placed) fail(placed.error());
   }
   if (!failed_) {
@@ -415,6 +429,7 @@ class import_handle final : public importer {
     co_await asio::co_spawn(context_->io, behind_->abort(error{errc::cancelled, "the import was aborted"}),
                             asio::use_awaitable);
   }
+  [[nodiscard]] bytes take_rejected() override { return behind_->take_rejected(); }
   [[nodiscard]] import_progress progress() const override { return behind_->progress(); }
 
  private:

@@ -1,14 +1,14 @@
 #pragma once
-#include <actors/data/line_batcher.hpp>
+#include <actors/data/batcher.hpp>
 #include <actors/data/segment_output.hpp>
 #include <set>
 
 namespace troupe::data {
 
-/// What is behind an importer: batches from the line batcher go to the open segment's writer; full segments are sealed
+/// What is behind an importer: batches from a batcher go to the open segment's writer; full segments are sealed
 /// behind its back while the next one is written.
 ///
-///   bytes → [line batcher] → batches → [writer: segment 7 → node1, node2] … [sealing: segment 6 → node2, node3]
+///   bytes → [batcher] → batches → [writer: segment 7 → node1, node2] … [sealing: segment 6 → node2, node3]
 ///
 /// On the I/O thread.
 class stream_importer : public std::enable_shared_from_this<stream_importer> {
@@ -23,6 +23,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
   /// Without waiting for metadata: from a destructor.
   void abandon();
   [[nodiscard]] import_progress progress() const;
+  [[nodiscard]] bytes take_rejected() { return batcher_ ? batcher_->take_rejected() : bytes(); }
 
   /// The handle that callers hold.
   static std::unique_ptr<importer> handle(std::shared_ptr<stream_importer> behind);
@@ -41,10 +42,10 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
     std::vector<member_id> replicas;
   };
 
-  [[nodiscard]] result<void> check_options() const;
+  [[nodiscard]] result<void> check_options();
   void plan_partitions();
   [[nodiscard]] std::optional<std::uint64_t> boundary() const;
-  boost::asio::awaitable<result<void>> place(line_batcher::batch b);
+  boost::asio::awaitable<result<void>> place(batcher::batch b);
   boost::asio::awaitable<result<void>> place_first(std::shared_ptr<bytes> payload, std::uint64_t records);
   boost::asio::awaitable<result<void>> open_next();
   boost::asio::awaitable<result<segment_id>> next_id();
@@ -58,7 +59,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
 
   context_ptr context_;
   import_options options_;
-  line_batcher batcher_;
+  std::unique_ptr<batcher> batcher_;
   dataset_id dataset_;
   bool begun_ = false;
   bool ended_ = false;  ///< committed or aborted: nothing is left to undo

@@ -1,6 +1,5 @@
 #include <actors/data/data_plane.hpp>
 #include <algorithm>
-#include <boost/describe/enum_from_string.hpp>
 #include <troupe/base/text.hpp>
 #include <vector>
 
@@ -102,62 +101,6 @@ awaitable<void> remove(api_services& s, http_request& request, http_response& re
   (void)co_await response.send_empty();
 }
 
-/// The body is the data. It becomes a dataset when its end has come and everything is on its disks; otherwise nothing
-/// of it stays.
-awaitable<void> import(api_services& s, http_request& request, http_response& response) {
-  data::import_options options;
-  options.dataset = std::string(request.parameter("name"));
-  const auto refuse = [&](const error& e) { return response.send_problem(e); };
-  if (const auto good = check_name("dataset", options.dataset); !good) co_return (void) co_await refuse(good.error());
-  const std::string format(request.query("format").value_or("lines"));
-  if (!boost::describe::enum_from_string(format.c_str(), options.format))
-    co_return (void) co_await refuse({errc::invalid_argument, "unknown format \"" + format + "\" (known: lines)"});
-  const auto copies = request.query_number("copies", 0, 1, 16);
-  if (!copies) co_return (void) co_await refuse(copies.error());
-  const auto partitions = request.query_number("partitions", 0, 1, limits::partitions_max);
-  if (!partitions) co_return (void) co_await refuse(partitions.error());
-  options.copies = static_cast<std::uint32_t>(*copies);
-  options.partitions = static_cast<std::uint32_t>(*partitions);
-  options.replace = request.query("replace").value_or("false") == "true";
-  options.size_bytes = request.head().content_length;
-
-  auto started = co_await transport::await_result<std::unique_ptr<data::importer>>(
-      [&](auto then) {
-        // std::function wants copyable callables; the importer itself is moved through.
-        s.data.start_import(options, [then](result<std::unique_ptr<data::importer>> r) { then(std::move(r)); });
-      },
-      transport::after(std::chrono::seconds(15)));
-  if (!started) co_return (void) co_await refuse(started.error());
-  auto& importer = **started;
-  std::vector<char> buffer(256 << 10);
-  std::optional<error> failure;
-  for (;;) {
-    const auto got = co_await request.read_some(buffer);
-    if (!got) {
-      failure = got.error().with_context("import of " + options.dataset);
-      break;
-    }
-    if (*got == 0) break;
-    if (const auto taken = co_await importer.write({buffer.data(), *got}); !taken) {
-      failure = taken.error();
-      break;
-    }
-  }
-  if (!failure) {
-    const auto done = co_await importer.finish();
-    if (!done) failure = done.error();
-  }
-  if (failure) {
-    co_await importer.abort();
-    co_return (void) co_await refuse(*failure);
-  }
-  const auto made = find_dataset(s, options.dataset);
-  if (!made)
-    co_return (void) co_await refuse(
-        {errc::aborted, "dataset " + options.dataset + " was imported and deleted by somebody at once"});
-  (void)co_await response.send_json(api::to_text(*made), 201);
-}
-
 awaitable<void> export_text(api_services& s, http_request& request, http_response& response) {
   const std::string name(request.parameter("name"));
   const std::string format(request.query("format").value_or("lines"));
@@ -251,7 +194,7 @@ void add_dataset_routes(transport::http_router& router, api_services& s) {
   router.del("/api/v1/datasets/{name}", http_access::submitter,
              [&s](auto& in, auto& out) { return remove(s, in, out); });
   router.post("/api/v1/datasets/{name}", http_access::submitter,
-              [&s](auto& in, auto& out) { return import(s, in, out); });
+              [&s](auto& in, auto& out) { return import_dataset(s, in, out); });
   router.get("/api/v1/datasets/{name}/export", [&s](auto& in, auto& out) { return export_text(s, in, out); });
   router.get("/api/v1/datasets/{name}/records", [&s](auto& in, auto& out) { return head(s, in, out); });
 }

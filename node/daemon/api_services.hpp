@@ -134,6 +134,9 @@ result<bytes> to_json_lines(const logs::read_outcome& read, partition_index part
 void add_cluster_routes(transport::http_router& router, api_services& s);
 void add_membership_routes(transport::http_router& router, api_services& s);
 void add_dataset_routes(transport::http_router& router, api_services& s);
+/// api_import.cpp
+boost::asio::awaitable<void> import_dataset(api_services& s, transport::http_request& request,
+                                            transport::http_response& response);
 void add_log_routes(transport::http_router& router, api_services& s);
 void add_append_route(transport::http_router& router, api_services& s);
 void add_module_routes(transport::http_router& router, api_services& s);

@@ -2,7 +2,6 @@
 #include <filesystem>
 #include <shell/commands/commands.hpp>
 #include <shell/commands/export_target.hpp>
-#include <shell/commands/import_source.hpp>
 #include <shell/commands/log_commands.hpp>
 #include <shell/commands/records.hpp>
 #include <shell/display/progress.hpp>
@@ -28,16 +27,6 @@ const std::vector<column> dataset_columns{{"NAME", "name"},
                                           {"COPIES", "copies"},
                                           {"MADE BY JOB", "made_by"},
                                           {"CREATED", "created_at", shown_as::time}};
-
-outcome<void> check_dataset_name(const std::string& name) {
-  TROUPE_TRY_VOID(check_name("dataset", name));
-  return done();
-}
-
-std::string rate(std::uint64_t bytes, double seconds) {
-  return seconds > 0 ? ", " + format_bytes(static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds)) + "/s"
-                     : "";
-}
 
 /// What is not as it should be, a sentence each; nothing when all is well.
 std::string troubles(const api::dataset& d) {
@@ -82,6 +71,8 @@ std::string partition_table(const api::dataset& d) {
 }
 
 /// `describe`: the dataset, then its partitions.
+}  // namespace
+
 outcome<void> show_dataset(session& s, const json::value& value) {
   if (s.settings.output == output_format::csv) {
     json::array rows;
@@ -132,50 +123,7 @@ outcome<void> show_dataset(session& s, const json::value& value) {
   return done();
 }
 
-outcome<void> import(session& s, const arguments& given) {
-  const auto split = split_at_to(given.words);
-  if (split.before.empty() || split.after.size() != 1)
-    return usage_failure("import needs sources and one name: import SOURCE… to NAME");
-  const auto& name = split.after[0];
-  TROUPE_TRY_VOID(check_dataset_name(name));
-  TROUPE_TRY(const auto copies, given.number("--copies", 1, 100));
-  TROUPE_TRY(const auto partitions, given.number("--partitions", 1, 4096));
-  const auto format = given.get("--format", "lines");
-  TROUPE_TRY(auto source, import_source::open(split.before, format != "bytes"));
-  std::string query = "?format=" + transport::percent_encode(format);
-  if (copies) query += "&copies=" + std::to_string(*copies);
-  if (partitions) query += "&partitions=" + std::to_string(*partitions);
-  if (given.has("--replace")) query += "&replace=true";
-
-  TROUPE_TRY(auto* const client, s.client());
-  json::value made;
-  {
-    progress line(s);
-    auto request = request_for("POST", dataset_path(name) + query);
-    request.content_type = "application/octet-stream";
-    request.read_time_max = std::chrono::minutes(10);  // the last segments are sealed on every disk before the answer
-    request.body_bytes = source.bytes_total();
-    request.body_source = [&](std::span<char> out) {
-      auto read = source.read_some(out);
-      if (line.due()) {
-        const auto bytes = source.bytes_read(), total = source.bytes_total().value_or(0);
-        auto text = "importing " + name + ": " + format_bytes(bytes);
-        if (total != 0) text += " of " + format_bytes(total) + " (" + std::to_string(bytes * 100 / total) + " %)";
-        line.show(text + rate(bytes, line.seconds()));
-      }
-      return read;
-    };
-    auto answer = client->send(std::move(request));
-    if (!answer && interrupts::pending())
-      return failure(status::interrupted, "interrupted: " + name + " was not imported");
-    if (!answer) return answer.error();
-    TROUPE_TRY(made, api::detail::parse(answer->body, "answer"));
-    line.clear();
-    s.say("imported " + format_bytes(source.bytes_read()) + " to " + name + " in " + format_duration(line.seconds()) +
-          rate(source.bytes_read(), line.seconds()));
-  }
-  return s.settings.output == output_format::table ? done() : show_dataset(s, made);
-}
+namespace {
 
 outcome<void> datasets(session& s, const arguments&) {
   TROUPE_TRY(auto* const client, s.client());
@@ -244,7 +192,7 @@ outcome<void> export_dataset(session& s, const arguments& given) {
   auto request = request_for("GET", dataset_path(name) + "/export?format=" + format);
   request.body_sink = [&](bytes_view piece) {
     if (line.due())
-      line.show("exporting " + name + ": " + format_bytes(target.bytes()) + rate(target.bytes(), line.seconds()));
+      line.show("exporting " + name + ": " + format_bytes(target.bytes()) + rate_text(target.bytes(), line.seconds()));
     return target.write(piece);
   };
   const auto answer = client->send(std::move(request));
@@ -269,25 +217,7 @@ outcome<void> delete_dataset(session& s, const arguments& given) {
 
 std::vector<command> data_commands() {
   return {
-      {.name = "import",
-       .group = "data",
-       .usage = "import SOURCE… to NAME",
-       .summary = "Makes a dataset of files",
-       .help = "- is standard input. Several files become one dataset in their order; one that does not end with a new "
-               "line "
-               "gets one. The dataset appears whole or not at all.",
-       .example = "import access.log access.log.1 to clicks --copies 2",
-       .options = {{"--format", "lines",
-                    "what a record is: a line, so far the only one; typed records come from jobs and `append`"},
-                   {"--copies", "R", "of every segment, on different nodes; 2 by default, 1 on a single node"},
-                   {"--partitions", "P", "how many parts; by default as the size asks for"},
-                   {"--replace", "", "takes the place of an existing dataset"}},
-       .words_min = 3,
-       .words_max = any_number,
-       .completes = word_kind::file,
-       .has_to = true,
-       .completes_after_to = word_kind::dataset,
-       .run = import},
+      import_command(),
       create_command(),
       alter_command(),
       append_command(),

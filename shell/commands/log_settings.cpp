@@ -12,9 +12,6 @@
 
 namespace troupe::shell {
 namespace json = boost::json;
-namespace {
-
-/// A schema as it is typed, or in a file: @FILE.
 outcome<std::vector<field>> read_schema(const std::string& text) {
   std::string content = text;
   if (text.starts_with("@")) {
@@ -24,6 +21,8 @@ outcome<std::vector<field>> read_schema(const std::string& text) {
   if (!read) return usage_failure(read.error().message());
   return read->fields;
 }
+
+namespace {
 
 /// Options that create and alter share, put into the body.
 outcome<void> read_settings(const arguments& given, json::object& body) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
 #include <shell/failure.hpp>
 #include <string>
 #include <string_view>
@@ -11,6 +12,9 @@ class session;
 
 /// «/datasets/clicks»: where the API has a dataset.
 std::string dataset_path(const std::string& name);
+
+/// What the API says of one dataset, with its partitions and what is wrong with it.
+outcome<void> show_dataset(session& s, const boost::json::value& value);
 
 /// Lines of JSON, as …/records answers them.
 outcome<boost::json::array> json_lines(std::string_view text);

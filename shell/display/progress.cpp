@@ -6,8 +6,15 @@
 #include <cstdio>
 #include <shell/display/table.hpp>
 #include <shell/session.hpp>
+#include <troupe/base/text.hpp>
 
 namespace troupe::shell {
+
+std::string rate_text(std::uint64_t bytes, double seconds) {
+  return seconds > 0 ? ", " + format_bytes(static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds)) + "/s"
+                     : "";
+}
+
 using namespace std::chrono_literals;
 
 progress::progress(session& s)

@@ -4,6 +4,9 @@
 
 namespace troupe::shell {
 
+/// «, 93 MiB/s»; nothing when no time has passed.
+std::string rate_text(std::uint64_t bytes, double seconds);
+
 class session;
 
 /// A line on stderr that tells how far a long command is. On a terminal it is rewritten in place (at most ten times a

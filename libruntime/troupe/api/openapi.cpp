@@ -201,7 +201,11 @@ void add_data_routes(document_maker& d) {
   d.route("get", "/api/v1/datasets/{name}", "A dataset, its partitions, and where their copies are", {},
           {"200", json_type, d.make.of<dataset>()});
   d.route("post", "/api/v1/datasets/{name}", "Imports the body; the dataset appears whole or not at all",
-          {{"format", "string", "lines (default), csv, json or bytes"},
+          {{"format", "string", "lines (default), csv or json: objects, one a line"},
+           {"schema", "string", "of csv and json, as in «id:int64, name:string?»; read off the first rows by default"},
+           {"header", "boolean", "csv: the first row has the names of the columns"},
+           {"delimiter", "string", "csv: the character between cells, or «tab»; a comma by default"},
+           {"on_error", "string", "fail (default), or skip: wrong rows are left out and kept as NAME_rejected"},
            {"copies", "integer", "of every segment; 2 by default, 1 on a single node"},
            {"partitions", "integer", "how many; by default as the size asks for"},
            {"replace", "boolean", "takes the place of an existing dataset"}},

@@ -34,7 +34,8 @@ result<cuts> cut(line_batcher batcher, bytes_view text, std::size_t piece) {
     }
     CHECK(data.empty());
   }
-  if (auto last = batcher.finish()) keep(std::move(*last));
+  TROUPE_TRY(auto last, batcher.finish());
+  if (last) keep(std::move(*last));
   return out;
 }
 
@@ -105,9 +106,10 @@ TEST_CASE("a batch ends at the first line end at or after the boundary") {
   REQUIRE_OK(batch);
   CHECK(!*batch);
   auto last = batcher.finish();
-  REQUIRE(last);
-  CHECK(last->payload == "ccc\n");
-  CHECK(last->end == 12);
+  REQUIRE_OK(last);
+  REQUIRE(*last);
+  CHECK((*last)->payload == "ccc\n");
+  CHECK((*last)->end == 12);
 }
 
 TEST_CASE("sources that end without a newline do not run into each other, and offsets stay those of the input") {
