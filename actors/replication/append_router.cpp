@@ -17,7 +17,7 @@ constexpr std::size_t bytes_waiting_max = 256 << 20;  ///< of appends that are u
 constexpr auto try_time_max = 2s;  ///< a leader that hangs: its partition may be led by somebody else by then
 constexpr auto pause_min = 5ms;
 constexpr auto pause_max = 80ms;
-constexpr auto barrier_time_max = 2s;
+constexpr auto await_time_max = 2s;
 
 /// Whether asking again may help: nobody leads, or the one who did is gone.
 bool is_passing(errc code) {
@@ -79,9 +79,9 @@ asio::awaitable<void> append_router::run(request_ptr r) {
     auto pending = transport::await_result<void>(
         [this](std::function<void(result<void>)> told) {
           context_->parts.metadata.barrier(
-              static_cast<std::uint32_t>(std::chrono::milliseconds(barrier_time_max).count()), std::move(told));
+              static_cast<std::uint32_t>(std::chrono::milliseconds(await_time_max).count()), std::move(told));
         },
-        std::min<steady_time>(r->deadline, after(barrier_time_max)));
+        std::min<steady_time>(r->deadline, after(await_time_max)));
     const auto caught_up = co_await std::move(pending);
     if (caught_up) rule = rule_of(r->what.dataset, r->dataset);
   }

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t copies_at_once = 2;
 constexpr auto pause_after_failure = 10s;  ///< for the segment that could not be copied
 constexpr auto head_start = 500ms;         ///< to look at a file of 64 MiB and say that it is whole
-constexpr auto proposal_time_max = 10s;
+constexpr auto upkeep_proposal_time_max = 10s;
 constexpr auto check_time_max = 10min;
 constexpr std::uint64_t scrub_bytes_per_second = 8 << 20;
 
@@ -63,7 +63,7 @@ asio::awaitable<check_verdict> housekeeper::check(checked_copy what) {
 }
 
 asio::awaitable<result<metadata::response>> housekeeper::propose(metadata::command what) {
-  const auto time_max = std::chrono::milliseconds(proposal_time_max);
+  const auto time_max = std::chrono::milliseconds(upkeep_proposal_time_max);
   auto pending = transport::await_result<metadata::response>(
       [&](std::function<void(result<metadata::response>)> then) {
         context_->propose(std::move(what), time_max, std::move(then));

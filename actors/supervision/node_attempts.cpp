@@ -1,5 +1,6 @@
 #include <actors/supervision/node_attempts.hpp>
 #include <chrono>
+#include <troupe/telemetry/journal.hpp>
 
 namespace troupe::actors {
 
@@ -12,11 +13,6 @@ namespace {
 constexpr int ticks_to_repeat = 4;  ///< a second
 
 attempt_ref ref_of(const dataflow::attempt_key& key) { return {key.stage, key.task, key.attempt}; }
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::string cut(std::string text) {
   if (text.size() > message::text_bytes_max) text.resize(message::text_bytes_max);
@@ -304,7 +300,7 @@ void node_attempts::attempt_log(attempt_run& run, std::string line) {
   }
   line = cut(std::move(line));
   job.log_bytes += line.size() + 64;
-  job.log.push_back({unix_ms(), context_.config.name, ref_of(run.key()), std::move(line)});
+  job.log.push_back({telemetry::now_unix_ms(), context_.config.name, ref_of(run.key()), std::move(line)});
   if (job.log_bytes >= log_buffer_bytes) flush_log(found->first, job);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <caf/send.hpp>
 #include <chrono>
+#include <troupe/telemetry/journal.hpp>
 
 namespace troupe::actors {
 
@@ -11,10 +12,6 @@ namespace {
 
 supervision::time_ms steady_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -82,7 +79,7 @@ caf::behavior node_supervisor::make_behavior() {
         if (is_current(m.sender)) to_job(m.job, caf::make_message(m));
       },
       [this](message::log_lines& m) {
-        if (is_current(m.sender)) logs_.add(m.job, std::move(m.lines), m.dropped, unix_ms());
+        if (is_current(m.sender)) logs_.add(m.job, std::move(m.lines), m.dropped, telemetry::now_unix_ms());
       },
       [this](const message::happening& m) {
         if (!is_current(m.sender)) return;

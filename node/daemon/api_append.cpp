@@ -69,7 +69,7 @@ result<void> read_producer(const http_request& request, logs::append_request& wi
   return ok();
 }
 
-std::vector<api::appended_part> to_api(const std::vector<logs::durable_part>& parts) {
+std::vector<api::appended_part> to_parts(const std::vector<logs::durable_part>& parts) {
   std::vector<api::appended_part> out;
   out.reserve(parts.size());
   for (const auto& p : parts) out.push_back({p.partition, p.first_offset, p.count, p.duplicate});
@@ -127,7 +127,7 @@ awaitable<void> append(api_services& s, http_request& request, http_response& re
     co_await refuse_in_part(response, outcome.error(), std::move(nothing));
     co_return;
   }
-  auto durable = to_api(outcome->durable);
+  auto durable = to_parts(outcome->durable);
   if (outcome->rest) {
     co_await refuse_in_part(response, *outcome->rest, std::move(durable));
     co_return;

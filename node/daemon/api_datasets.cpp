@@ -60,7 +60,7 @@ awaitable<void> add_open(api_services& s, std::vector<api::dataset_summary>& sho
   }
 }
 
-awaitable<void> list(api_services& s, http_request& request, http_response& response) {
+awaitable<void> list_datasets(api_services& s, http_request& request, http_response& response) {
   if (const auto fresh = co_await catch_up(s, request); !fresh)
     co_return (void) co_await response.send_problem(fresh.error());
   auto page = make_page<api::dataset_summary>(request, [&](const std::string& after, auto take) {
@@ -94,7 +94,7 @@ awaitable<void> describe(api_services& s, http_request& request, http_response& 
   (void)co_await response.send_json(api::to_text(*found));
 }
 
-awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
+awaitable<void> remove_dataset(api_services& s, http_request& request, http_response& response) {
   metadata::command command = metadata::delete_dataset{std::string(request.parameter("name"))};
   const auto gone = co_await propose(s, std::move(command));
   if (!gone) co_return (void) co_await response.send_problem(gone.error());
@@ -189,10 +189,10 @@ awaitable<void> head(api_services& s, http_request& request, http_response& resp
 }  // namespace
 
 void add_dataset_routes(transport::http_router& router, api_services& s) {
-  router.get("/api/v1/datasets", [&s](auto& in, auto& out) { return list(s, in, out); });
+  router.get("/api/v1/datasets", [&s](auto& in, auto& out) { return list_datasets(s, in, out); });
   router.get("/api/v1/datasets/{name}", [&s](auto& in, auto& out) { return describe(s, in, out); });
   router.del("/api/v1/datasets/{name}", http_access::submitter,
-             [&s](auto& in, auto& out) { return remove(s, in, out); });
+             [&s](auto& in, auto& out) { return remove_dataset(s, in, out); });
   router.post("/api/v1/datasets/{name}", http_access::submitter,
               [&s](auto& in, auto& out) { return import_dataset(s, in, out); });
   router.get("/api/v1/datasets/{name}/export", [&s](auto& in, auto& out) { return export_text(s, in, out); });

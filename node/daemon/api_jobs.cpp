@@ -51,7 +51,7 @@ awaitable<void> add_live(api_services& s, api::job& shown) {
 
 error no_job(job_id id) { return {errc::not_found, "no job " + to_string(id) + "; `jobs` lists those that are known"}; }
 
-awaitable<void> list(api_services& s, http_request& request, http_response& response) {
+awaitable<void> list_jobs(api_services& s, http_request& request, http_response& response) {
   if (const auto fresh = co_await catch_up(s, request); !fresh)
     co_return (void) co_await response.send_problem(fresh.error());
   // The newest first, as people look for what they have just started; the cursor is the last number shown.
@@ -98,7 +98,7 @@ awaitable<result<std::vector<metadata::open_end>>> find_open_ends(api_services& 
   co_return ends;
 }
 
-awaitable<void> create(api_services& s, http_request& request, http_response& response) {
+awaitable<void> create_job(api_services& s, http_request& request, http_response& response) {
   const auto body = co_await request.read_body(1 << 20);
   if (!body) co_return (void) co_await response.send_problem(body.error());
   const auto wanted = api::from_text<api::job_request>(*body, "job request", api::unknown_members::refused);
@@ -146,7 +146,7 @@ awaitable<void> plan(api_services& s, http_request& request, http_response& resp
   (void)co_await response.send_json(api::to_text(*planned));
 }
 
-awaitable<void> show(api_services& s, http_request& request, http_response& response) {
+awaitable<void> show_job(api_services& s, http_request& request, http_response& response) {
   const auto id = parse_id(request.parameter("id"));
   if (!id) co_return (void) co_await response.send_problem(id.error());
   const auto wait_ms = request.query_number("wait_ms", 0, 0, 3'600'000);
@@ -213,10 +213,10 @@ awaitable<void> logs(api_services& s, http_request& request, http_response& resp
 }  // namespace
 
 void add_job_routes(transport::http_router& router, api_services& s) {
-  router.get("/api/v1/jobs", [&s](auto& in, auto& out) { return list(s, in, out); });
-  router.post("/api/v1/jobs", http_access::submitter, [&s](auto& in, auto& out) { return create(s, in, out); });
+  router.get("/api/v1/jobs", [&s](auto& in, auto& out) { return list_jobs(s, in, out); });
+  router.post("/api/v1/jobs", http_access::submitter, [&s](auto& in, auto& out) { return create_job(s, in, out); });
   router.post("/api/v1/jobs/plan", http_access::submitter, [&s](auto& in, auto& out) { return plan(s, in, out); });
-  router.get("/api/v1/jobs/{id}", [&s](auto& in, auto& out) { return show(s, in, out); });
+  router.get("/api/v1/jobs/{id}", [&s](auto& in, auto& out) { return show_job(s, in, out); });
   router.post("/api/v1/jobs/{id}/cancel", http_access::submitter,
               [&s](auto& in, auto& out) { return cancel(s, in, out); });
   router.get("/api/v1/jobs/{id}/logs", [&s](auto& in, auto& out) { return logs(s, in, out); });

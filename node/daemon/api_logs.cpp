@@ -45,7 +45,7 @@ result<void> check_fields(data_format format, const std::vector<field>& fields) 
   return format::check_schema(schema{fields});
 }
 
-awaitable<void> show(api_services& s, const std::string& name, http_response& response, int status) {
+awaitable<void> show_log(api_services& s, const std::string& name, http_response& response, int status) {
   const auto made = find_dataset(s, name);
   if (!made)
     co_return (void) co_await response.send_problem(
@@ -54,7 +54,7 @@ awaitable<void> show(api_services& s, const std::string& name, http_response& re
   (void)co_await response.send_json(text, status);
 }
 
-awaitable<void> create(api_services& s, http_request& request, http_response& response) {
+awaitable<void> create_log(api_services& s, http_request& request, http_response& response) {
   const std::string name(request.parameter("name"));
   auto body = co_await request.read_body(options_bytes_max);
   if (!body) co_return (void) co_await response.send_problem(body.error());
@@ -77,7 +77,7 @@ awaitable<void> create(api_services& s, http_request& request, http_response& re
   metadata::command command = std::move(wish);
   const auto made = co_await propose(s, std::move(command));
   if (!made) co_return (void) co_await response.send_problem(made.error());
-  co_await show(s, name, response, 201);
+  co_await show_log(s, name, response, 201);
 }
 
 awaitable<void> alter(api_services& s, http_request& request, http_response& response) {
@@ -101,7 +101,7 @@ awaitable<void> alter(api_services& s, http_request& request, http_response& res
   metadata::command command = std::move(wish);
   const auto done = co_await propose(s, std::move(command));
   if (!done) co_return (void) co_await response.send_problem(done.error());
-  co_await show(s, name, response, 200);
+  co_await show_log(s, name, response, 200);
 }
 
 // ---- read ----
@@ -185,7 +185,7 @@ awaitable<void> read_records(api_services& s, http_request& request, http_respon
 
 namespace {
 
-api::verification to_api(std::string name, const logs::verify_report& r) {
+api::verification to_verification(std::string name, const logs::verify_report& r) {
   api::verification out;
   out.dataset = std::move(name);
   out.copies_wanted = r.copies_wanted;
@@ -220,7 +220,7 @@ awaitable<void> verify(api_services& s, http_request& request, http_response& re
       request, [&](auto then) { s.logs->verify(name, wanted, std::move(then)); },
       transport::after(wanted + answer_grace));
   if (!report) co_return (void) co_await response.send_problem(report.error());
-  auto shown = to_api(name, *report);
+  auto shown = to_verification(name, *report);
   shown.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   const auto text = api::to_text(shown);
   (void)co_await response.send_json(text);
@@ -230,7 +230,7 @@ awaitable<void> verify(api_services& s, http_request& request, http_response& re
 
 void add_log_routes(transport::http_router& router, api_services& s) {
   router.add("PUT", "/api/v1/datasets/{name}", http_access::submitter,
-             [&s](auto& in, auto& out) { return create(s, in, out); });
+             [&s](auto& in, auto& out) { return create_log(s, in, out); });
   router.add("PATCH", "/api/v1/datasets/{name}", http_access::submitter,
              [&s](auto& in, auto& out) { return alter(s, in, out); });
   router.post("/api/v1/datasets/{name}/verify", http_access::submitter,

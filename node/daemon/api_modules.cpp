@@ -93,7 +93,7 @@ awaitable<void> load(api_services& s, http_request& request, http_response& resp
   (void)co_await response.send_json(api::to_text(*shown), 201);
 }
 
-awaitable<void> list(api_services& s, http_request& request, http_response& response) {
+awaitable<void> list_modules(api_services& s, http_request& request, http_response& response) {
   if (const auto fresh = co_await catch_up(s, request); !fresh)
     co_return (void) co_await response.send_problem(fresh.error());
   const auto page = make_page<api::module_info>(request, [&](const std::string& after, auto take) {
@@ -109,7 +109,7 @@ awaitable<void> list(api_services& s, http_request& request, http_response& resp
   (void)co_await response.send_json(api::to_text(*page));
 }
 
-awaitable<void> remove(api_services& s, http_request& request, http_response& response) {
+awaitable<void> remove_module(api_services& s, http_request& request, http_response& response) {
   metadata::command command = metadata::delete_module{std::string(request.parameter("name"))};
   const auto gone = co_await propose(s, std::move(command));
   if (!gone) co_return (void) co_await response.send_problem(gone.error());
@@ -119,10 +119,10 @@ awaitable<void> remove(api_services& s, http_request& request, http_response& re
 }  // namespace
 
 void add_module_routes(transport::http_router& router, api_services& s) {
-  router.get("/api/v1/modules", [&s](auto& in, auto& out) { return list(s, in, out); });
+  router.get("/api/v1/modules", [&s](auto& in, auto& out) { return list_modules(s, in, out); });
   router.post("/api/v1/modules", http_access::submitter, [&s](auto& in, auto& out) { return load(s, in, out); });
   router.del("/api/v1/modules/{name}", http_access::submitter,
-             [&s](auto& in, auto& out) { return remove(s, in, out); });
+             [&s](auto& in, auto& out) { return remove_module(s, in, out); });
 }
 
 }  // namespace troupe::node

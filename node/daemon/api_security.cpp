@@ -3,6 +3,7 @@
 #include <troupe/api/security.hpp>
 #include <troupe/base/text.hpp>
 #include <troupe/security/token_text.hpp>
+#include <troupe/telemetry/journal.hpp>
 
 #include "node/daemon/access.hpp"
 #include "node/daemon/api_paging.hpp"
@@ -22,11 +23,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t body_bytes_max = 64 << 10;
 constexpr std::uint64_t join_lifetime_s = 60 * 60;
 constexpr std::uint64_t access_lifetime_s = 90ULL * 24 * 60 * 60;
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 template <class T>
 awaitable<result<T>> read_json(http_request& request, const char* what) {
@@ -117,7 +113,7 @@ awaitable<void> give_authority_key(api_services& s, http_request& request, http_
 
 // ---- tokens ----
 
-api::token to_api(const metadata::token& t, std::int64_t now) {
+api::token to_token(const metadata::token& t, std::int64_t now) {
   const bool join = t.kind == metadata::token_kind::join;
   api::token out{t.id,  join ? "join" : "access", t.user, {t.created_at_unix_ms}, {t.expires_at_unix_ms}, {}, {},
                  "good"};
@@ -174,7 +170,7 @@ awaitable<void> create_token(api_services& s, http_request& request, http_respon
   kept.hash = made.hash();
   kept.kind = join ? metadata::token_kind::join : metadata::token_kind::access;
   kept.user = join ? request.caller()->name : *asked->user;
-  kept.expires_at_unix_ms = unix_ms() + static_cast<std::int64_t>(lifetime_s) * 1000;
+  kept.expires_at_unix_ms = telemetry::now_unix_ms() + static_cast<std::int64_t>(lifetime_s) * 1000;
   kept.uses_max = join ? asked->uses_max.value_or(1) : 0;
   metadata::command command = metadata::create_token{kept};
   const auto done = co_await propose(s, std::move(command));
@@ -245,7 +241,7 @@ void add_security_routes(transport::http_router& router, api_services& s) {
   router.get("/api/v1/tokens", http_access::admin, [&s](auto& in, auto& out) {
     return list<api::token>(
         s, in, out, [](const metadata::state& state) -> auto& { return state.access().tokens; },
-        [now = unix_ms()](const metadata::token& t) { return to_api(t, now); });
+        [now = telemetry::now_unix_ms()](const metadata::token& t) { return to_token(t, now); });
   });
   router.post("/api/v1/tokens", http_access::admin, [&s](auto& in, auto& out) { return create_token(s, in, out); });
   router.del("/api/v1/tokens/{id}", http_access::admin, [&s](auto& in, auto& out) {

@@ -7,6 +7,7 @@
 #include <future>
 #include <troupe/base/text.hpp>
 #include <troupe/base/version.hpp>
+#include <troupe/telemetry/journal.hpp>
 #include <troupe/transport/endpoint.hpp>
 
 #include "node/daemon/daemon_impl.hpp"
@@ -24,11 +25,6 @@ constexpr std::uint32_t warm_slabs_max = 8;
 
 std::uint64_t machine_memory() {
   return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
-}
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 /// Large slabs are mapped seldom; but a small budget has to give every worker two of them, from three quarters of it.
@@ -160,7 +156,7 @@ result<void> daemon::impl::join() {
   options.who.memory_bytes = config.memory_bytes;
   options.who.pid = static_cast<std::uint32_t>(::getpid());
   options.who.version = version_text;
-  options.who.started_at_unix_ms = unix_ms();
+  options.who.started_at_unix_ms = telemetry::now_unix_ms();
   options.fenced = [this](std::string reason) {
     if (pool) pool->kill_all();
     finish({true, "fenced: " + reason});

@@ -6,7 +6,7 @@
 namespace troupe::node {
 namespace {
 
-constexpr std::size_t piece_bytes = 1 << 20;
+constexpr std::size_t export_piece_bytes = 1 << 20;
 constexpr std::uint32_t piece_records_max = 100'000;
 
 }  // namespace
@@ -51,7 +51,7 @@ boost::asio::awaitable<result<bytes>> log_exporter::next() {
   wish.from = range.begin;
   wish.records_max =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_records_max, range.end.value - range.begin.value));
-  wish.bytes_max = piece_bytes;
+  wish.bytes_max = export_piece_bytes;
   auto read = co_await transport::await_result<logs::read_outcome>(
       [&](auto then) { logs_.read(std::move(wish), std::move(then)); }, transport::after(limits::request_time_max));
   if (!read) co_return read.error();

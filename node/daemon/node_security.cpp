@@ -15,10 +15,10 @@
 namespace troupe::node {
 namespace {
 
-constexpr std::int64_t day_s = 24LL * 60 * 60;
-constexpr std::int64_t authority_lifetime_s = 10 * 365 * day_s;
-constexpr std::int64_t member_lifetime_s = 90 * day_s;  ///< renewed after 60: a week of trouble does no harm
-constexpr std::int64_t clocks_apart_s = 60 * 60;        ///< a certificate begins that much earlier than now
+constexpr std::int64_t lifetime_day_s = 24LL * 60 * 60;
+constexpr std::int64_t authority_lifetime_s = 10 * 365 * lifetime_day_s;
+constexpr std::int64_t member_lifetime_s = 90 * lifetime_day_s;  ///< renewed after 60: a week of trouble does no harm
+constexpr std::int64_t clocks_apart_s = 60 * 60;                 ///< a certificate begins that much earlier than now
 constexpr std::size_t file_bytes_max = 1 << 20;
 constexpr std::size_t seal_octets = 32;
 constexpr const char* authority_key_name = "ca.key";

@@ -19,9 +19,9 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 namespace {
 
-constexpr auto node_time_max = 4s;       ///< for a node to make a batch durable, before another is asked
-constexpr auto answer_time_max = 5s;     ///< the same with its answer
-constexpr auto patience_time_max = 60s;  ///< without any progress
+constexpr auto node_time_max = 4s;         ///< for a node to make a batch durable, before another is asked
+constexpr auto answer_time_max = 5s;       ///< the same with its answer
+constexpr auto append_patience_max = 60s;  ///< without any progress
 constexpr int first_pause_ms = 50, pause_ms_max = 1'000;
 
 /// Appends batch after batch. Every batch has its sequence and is sent until it is durable, so that neither a node that
@@ -39,7 +39,7 @@ class appender {
       TROUPE_TRY(const bool sent, try_once(batch, answer_time_max, why));
       if (sent) return done();
       if (interrupts::pending()) return settle(batch);
-      if (std::chrono::steady_clock::now() - begun > patience_time_max)
+      if (std::chrono::steady_clock::now() - begun > append_patience_max)
         return failure(status::failed, "the records from line " + std::to_string(batch.first_line) +
                                            " on are not durable after a minute: " + why + "; " + what_is_durable());
       line_.show("appending to " + name_ + ": waiting: " + why);

@@ -5,8 +5,8 @@ namespace troupe::shell {
 using namespace std::chrono_literals;
 namespace {
 
-constexpr auto look_every = 200ms;       ///< the longest time that a progress line is behind
-constexpr auto patience_time_max = 30s;  ///< without any node that answers
+constexpr auto look_every = 200ms;         ///< the longest time that a progress line is behind
+constexpr auto follow_patience_max = 30s;  ///< without any node that answers
 
 }  // namespace
 
@@ -22,7 +22,7 @@ outcome<seen_job> follow(api_client& client, const std::string& id, const std::f
     } else {
       const auto& why = value.error();
       const bool passing = why.status == status::no_cluster || why.unavailable;
-      if (!passing || std::chrono::steady_clock::now() - answered > patience_time_max) return why;
+      if (!passing || std::chrono::steady_clock::now() - answered > follow_patience_max) return why;
       interrupts::sleep_ms(100);
     }
     if (interrupts::pending()) return failure(status::interrupted, "interrupted");

@@ -17,8 +17,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int look_every_ms = 300;
-constexpr auto patience_time_max = 60s;  ///< without any node that answers
-constexpr auto remove_time_max = 40s;    ///< a node that still runs is stopped first
+constexpr auto leaving_patience_max = 60s;  ///< without any node that answers
+constexpr auto remove_time_max = 40s;       ///< a node that still runs is stopped first
 
 const std::vector<column> drain_columns{{"node", "node"},
                                         {"draining", "draining"},
@@ -50,7 +50,7 @@ outcome<json::value> wait_until_drained(session& s, api_client& client, const st
       continue;
     }
     const bool passing = next.error().status == status::no_cluster || next.error().unavailable;
-    if (!passing || std::chrono::steady_clock::now() - answered > patience_time_max) return next.error();
+    if (!passing || std::chrono::steady_clock::now() - answered > leaving_patience_max) return next.error();
   }
 }
 

@@ -16,7 +16,7 @@ constexpr std::uint64_t records_default = 10, records_max = 10'000, page_records
 constexpr std::uint64_t poll_alone_ms = 10'000;  ///< a single partition is waited for at the node
 constexpr std::uint64_t poll_round_ms = 250;     ///< several are asked in turn; a round takes about so long
 constexpr std::uint64_t poll_least_ms = 10;
-constexpr auto patience_time_max = 60s;  ///< without any node that answers
+constexpr auto tail_patience_max = 60s;  ///< without any node that answers
 
 /// Where to read on in a partition.
 struct position {
@@ -113,7 +113,7 @@ outcome<void> follow(session& s, api_client& client, const std::string& name, st
       if (!page) {
         const auto& why = page.error();
         const bool passing = why.status == status::no_cluster || why.unavailable;
-        if (!passing || now - answered > patience_time_max) return why;
+        if (!passing || now - answered > tail_patience_max) return why;
         interrupts::sleep_ms(100);
         continue;
       }

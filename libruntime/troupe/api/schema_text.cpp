@@ -9,7 +9,7 @@
 namespace troupe::api {
 namespace {
 
-constexpr int nesting_max = 16;  ///< as deep as a schema may be
+constexpr int schema_nesting_max = 16;  ///< as deep as a schema may be
 constexpr std::size_t text_bytes_max = 256 << 10;
 
 class reader {
@@ -38,7 +38,7 @@ class reader {
 
   /// Fills in the type; the name stays with the outermost.
   result<void> read_type(field& f, int depth) {
-    if (depth >= nesting_max) return expected("fewer types within types: they are nested too deep");
+    if (depth >= schema_nesting_max) return expected("fewer types within types: they are nested too deep");
     if (take('[')) {
       f.type = field_type::list;
       f.children.emplace_back();

@@ -49,7 +49,7 @@ std::uint32_t entry_crc(const char* raw, bytes_view payload) noexcept {
   return crc32c(payload, crc32c({raw + 8, log_entry_header_bytes - 8}, crc32c({raw, 4})));
 }
 
-bool all_zero(bytes_view data) noexcept {
+bool never_written(bytes_view data) noexcept {
   return std::all_of(data.begin(), data.end(), [](char c) { return c == 0; });
 }
 
@@ -114,7 +114,7 @@ result<log_scan> scan_log(bytes_view entries, log_index first) {
     next = next.next();
   }
   const auto rest = entries.substr(static_cast<std::size_t>(scan.intact_bytes));
-  if (all_zero(rest)) return scan;  // preallocated, never written
+  if (never_written(rest)) return scan;  // preallocated, never written
   scan.torn = true;
   // Was the bad entry acknowledged? A later good one says so when it was written after the bad one had been synced. An
   // entry takes at least its header, so an index that is too far ahead for its position is chance.

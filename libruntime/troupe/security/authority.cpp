@@ -16,8 +16,6 @@ namespace {
 
 constexpr int serial_octets = 16;
 
-error failed(const std::string& what) { return {errc::internal, what + ": " + take_openssl_errors()}; }
-
 bool set_serial(X509* x509) {
   std::array<unsigned char, serial_octets> raw{};
   if (RAND_bytes(raw.data(), serial_octets) != 1) return false;
@@ -65,7 +63,7 @@ result<authority> authority::create(const cluster_id& cluster, const validity& v
                     add_extension(x509.get(), x509.get(), NID_key_usage, "critical,keyCertSign,cRLSign") &&
                     add_extension(x509.get(), x509.get(), NID_subject_key_identifier, "hash") &&
                     X509_sign(x509.get(), key.get(), EVP_sha256()) > 0;
-  if (!good) return failed("making the cluster's certificate authority");
+  if (!good) return openssl_failed("making the cluster's certificate authority");
   return authority(certificate(x509), std::move(key));
 }
 
@@ -113,7 +111,7 @@ result<certificate> authority::sign(bytes_view request_pem, const member_name& w
                     add_extension(x509.get(), own_.get(), NID_authority_key_identifier, "keyid") &&
                     add_extension(x509.get(), own_.get(), NID_subject_alt_name, names) &&
                     X509_sign(x509.get(), key_.get(), EVP_sha256()) > 0;
-  if (!good) return failed("signing a certificate");
+  if (!good) return openssl_failed("signing a certificate");
   return certificate(x509);
 }
 
@@ -125,7 +123,7 @@ result<std::string> make_request(const private_key& key) {
                     X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
                     X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0 &&
                     PEM_write_bio_X509_REQ(bio.get(), request.get()) == 1;
-  if (!good) return failed("asking for a certificate");
+  if (!good) return openssl_failed("asking for a certificate");
   char* data = nullptr;
   const auto size = BIO_get_mem_data(bio.get(), &data);
   return std::string(data, static_cast<std::size_t>(size));

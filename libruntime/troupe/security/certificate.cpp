@@ -63,6 +63,8 @@ std::string take_openssl_errors() {
   return words.empty() ? "OpenSSL gives no reason" : words;
 }
 
+error openssl_failed(const std::string& what) { return {errc::internal, what + ": " + take_openssl_errors()}; }
+
 std::string member_name::to_uri() const {
   return std::string(scheme) + cluster.value.to_string() + "/" + member.value.to_string();
 }

@@ -70,5 +70,7 @@ class private_key {
 
 /// What OpenSSL's error queue of this thread says, which is empty afterwards.
 std::string take_openssl_errors();
+/// An error of OpenSSL's: `what`, and what the queue says.
+error openssl_failed(const std::string& what);
 
 }  // namespace troupe::security

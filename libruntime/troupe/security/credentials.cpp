@@ -13,8 +13,6 @@ namespace {
 /// Decrypted four records at a time from one read of the socket.
 constexpr std::size_t read_ahead_bytes = 68 * 1024;
 
-error failed(const std::string& what) { return {errc::internal, what + ": " + take_openssl_errors()}; }
-
 /// TLS 1.3, no resumption (a session that was begun before a revocation must not be gone on with), no 0-RTT.
 result<std::shared_ptr<SSL_CTX>> bare_context() {
   ERR_clear_error();
@@ -26,7 +24,7 @@ result<std::shared_ptr<SSL_CTX>> bare_context() {
                                              "TLS_CHACHA20_POLY1305_SHA256") == 1 &&
                     SSL_CTX_set1_groups_list(context.get(), "X25519:P-256") == 1 &&
                     SSL_CTX_set_num_tickets(context.get(), 0) == 1;
-  if (!good) return failed("setting TLS up");
+  if (!good) return openssl_failed("setting TLS up");
   SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context.get(),
@@ -42,7 +40,7 @@ result<std::shared_ptr<SSL_CTX>> bare_context() {
 result<void> believe(SSL_CTX* context, const std::vector<certificate>& authorities) {
   for (const auto& one : authorities)
     if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), one.get()) != 1)
-      return failed("taking the certificate of the authority");
+      return openssl_failed("taking the certificate of the authority");
   return ok();
 }
 
@@ -54,7 +52,7 @@ result<void> check_signed(SSL_CTX* context, const std::vector<certificate>& chai
                                                                           [](STACK_OF(X509) * s) { sk_X509_free(s); });
   for (std::size_t i = 1; i < chain.size(); ++i) sk_X509_push(others.get(), chain[i].get());
   if (!look || X509_STORE_CTX_init(look.get(), SSL_CTX_get_cert_store(context), chain[0].get(), others.get()) != 1)
-    return failed("checking the certificate");
+    return openssl_failed("checking the certificate");
   X509_STORE_CTX_set_flags(look.get(), X509_V_FLAG_NO_CHECK_TIME);
   if (X509_verify_cert(look.get()) == 1) return ok();
   const std::string why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(look.get()));
@@ -76,7 +74,8 @@ result<made> context_of(const material& from) {
   TROUPE_TRY(auto context, bare_context());
   TROUPE_TRY_VOID(believe(context.get(), authorities));
   TROUPE_TRY_VOID(check_signed(context.get(), chain));
-  if (SSL_CTX_use_certificate(context.get(), chain.front().get()) != 1) return failed("taking the node's certificate");
+  if (SSL_CTX_use_certificate(context.get(), chain.front().get()) != 1)
+    return openssl_failed("taking the node's certificate");
   if (SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1 || SSL_CTX_check_private_key(context.get()) != 1) {
     ERR_clear_error();
     return error{errc::invalid_argument, "the node's key is not that of its certificate"};
@@ -85,7 +84,7 @@ result<made> context_of(const material& from) {
   for (const auto* more : {&chain, &authorities})
     for (std::size_t i = more == &chain ? 1 : 0; i < more->size(); ++i)
       if (SSL_CTX_add1_chain_cert(context.get(), (*more)[i].get()) != 1)
-        return failed("taking a chain of certificates");
+        return openssl_failed("taking a chain of certificates");
   return made{std::move(context), who, chain.front().validity()};
 }
 

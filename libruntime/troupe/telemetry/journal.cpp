@@ -5,13 +5,13 @@
 namespace troupe::telemetry {
 
 namespace {
-constexpr std::size_t text_bytes_max = 4096;
+constexpr std::size_t event_text_bytes_max = 4096;
+}  // namespace
 
 std::int64_t now_unix_ms() {
   using namespace std::chrono;
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
-}  // namespace
 
 /// Apart from the journal, with a lock of its own, so that an observer may look into the journal and may be taken away
 /// while another one runs.
@@ -30,7 +30,7 @@ std::uint64_t journal::append(std::string_view kind, std::string_view node, std:
              now_unix_ms(),
              std::string(kind),
              std::string(node),
-             std::string(text.substr(0, text_bytes_max)),
+             std::string(text.substr(0, event_text_bytes_max)),
              std::move(fields)};
   {
     const std::lock_guard lock(mutex_);

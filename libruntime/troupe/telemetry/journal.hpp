@@ -13,6 +13,9 @@
 
 namespace troupe::telemetry {
 
+/// The wall clock, in milliseconds since 1970 (UTC). For people to read: nothing is decided by it.
+std::int64_t now_unix_ms();
+
 /// Something that happened and that a person may want to know afterwards. What `events` shows.
 struct event {
   std::uint64_t id = 0;  ///< from 1, without gaps, of this node's journal since its start

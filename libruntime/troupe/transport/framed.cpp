@@ -7,7 +7,7 @@
 namespace troupe::transport {
 
 namespace {
-constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t frame_buffer_bytes = 64 * 1024;
 /// From here on a copy costs more than a system call.
 constexpr std::size_t direct_bytes_min = 16 * 1024;
 constexpr std::size_t writers_max = 1'000;
@@ -16,7 +16,7 @@ constexpr std::size_t checked_header_bytes = 8;
 
 struct framed::state {
   state(connection s, std::size_t most)
-      : stream(std::move(s)), payload_bytes_max(most), buffer(std::make_unique<char[]>(buffer_bytes)) {}
+      : stream(std::move(s)), payload_bytes_max(most), buffer(std::make_unique<char[]>(frame_buffer_bytes)) {}
 
   connection stream;
   const std::size_t payload_bytes_max;
@@ -43,13 +43,13 @@ struct framed::state {
   /// Reads ahead until `least` bytes are there. What has come stays when it fails.
   awaitable<result<void>> fill(std::size_t least, steady_time deadline) {
     if (begin == end) begin = end = 0;
-    if (begin + least > buffer_bytes) {
+    if (begin + least > frame_buffer_bytes) {
       std::copy(buffer.get() + begin, buffer.get() + end, buffer.get());
       end -= begin;
       begin = 0;
     }
     while (buffered() < least) {
-      const auto some = co_await stream.read_some(std::span(buffer.get() + end, buffer_bytes - end), deadline);
+      const auto some = co_await stream.read_some(std::span(buffer.get() + end, frame_buffer_bytes - end), deadline);
       if (!some) co_return some.error();
       if (*some == 0)
         co_return error{errc::unavailable, buffered() == 0 && payload_left == 0
@@ -151,7 +151,7 @@ awaitable<result<frame>> framed::read(steady_time deadline) {
   // The memory grows with what comes, not with what is claimed.
   while (out.payload.size() < header->length) {
     const auto had = out.payload.size();
-    const auto step = std::min<std::size_t>(header->length - had, std::max<std::size_t>(had, buffer_bytes));
+    const auto step = std::min<std::size_t>(header->length - had, std::max<std::size_t>(had, frame_buffer_bytes));
     out.payload.resize(had + step);
     const std::span<char> rest(out.payload.data() + had, step);
     if (const auto got = co_await read_payload(rest, deadline); !got) co_return got.error();

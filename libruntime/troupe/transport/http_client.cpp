@@ -10,7 +10,7 @@ namespace troupe::transport {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = 256 * 1024;
+constexpr std::size_t client_buffer_bytes = 256 * 1024;
 /// How long an upload waits for «100 Continue»: a server that knows nothing of it would never say it.
 constexpr auto continue_time_max = std::chrono::seconds(1);
 
@@ -34,7 +34,8 @@ std::string_view http_client_response::field(std::string_view name) const noexce
 }
 
 struct http_client::state {
-  explicit state(http_client_options o) : options(std::move(o)), buffer(std::make_unique<char[]>(buffer_bytes)) {}
+  explicit state(http_client_options o)
+      : options(std::move(o)), buffer(std::make_unique<char[]>(client_buffer_bytes)) {}
 
   http_client_options options;
   blocking_socket socket;
@@ -67,13 +68,14 @@ result<void> http_client::state::secure() {
 
 result<std::size_t> http_client::state::read_more(std::chrono::milliseconds time_max) {
   if (begin == end) begin = end = 0;
-  if (end == buffer_bytes && begin > 0) {
+  if (end == client_buffer_bytes && begin > 0) {
     std::copy(buffer.get() + begin, buffer.get() + end, buffer.get());
     end -= begin;
     begin = 0;
   }
-  if (end == buffer_bytes) return error{errc::invalid_argument, "the answer makes no sense: a line of it is too long"};
-  TROUPE_TRY(const auto some, socket.read_some({buffer.get() + end, buffer_bytes - end}, time_max));
+  if (end == client_buffer_bytes)
+    return error{errc::invalid_argument, "the answer makes no sense: a line of it is too long"};
+  TROUPE_TRY(const auto some, socket.read_some({buffer.get() + end, client_buffer_bytes - end}, time_max));
   end += some;
   return some;
 }
@@ -147,11 +149,11 @@ result<void> http_client::state::upload(const http_client_request& request, http
 }
 
 result<void> http_client::state::upload_pieces(const http_client_request& request, http_parser& answer, bool& whole) {
-  const auto piece = std::make_unique<char[]>(buffer_bytes);
+  const auto piece = std::make_unique<char[]>(client_buffer_bytes);
   std::uint64_t left = request.body_bytes.value_or(0);
   bytes framed;
   for (;;) {
-    TROUPE_TRY(const auto size, request.body_source({piece.get(), buffer_bytes}));
+    TROUPE_TRY(const auto size, request.body_source({piece.get(), client_buffer_bytes}));
     const bytes_view data(piece.get(), size);
     if (request.body_bytes) {
       if (size > left || (size == 0 && left > 0))
@@ -177,9 +179,9 @@ result<void> http_client::state::upload_pieces(const http_client_request& reques
 result<void> http_client::state::read_body(const http_client_request& request, http_parser& answer,
                                            http_client_response& into, std::chrono::milliseconds time_max) {
   const bool to_sink = request.body_sink && into.ok();
-  const auto piece = std::make_unique<char[]>(buffer_bytes);
+  const auto piece = std::make_unique<char[]>(client_buffer_bytes);
   while (!answer.body_done()) {
-    TROUPE_TRY(const auto step, answer.decode_body(buffered(), {piece.get(), buffer_bytes}));
+    TROUPE_TRY(const auto step, answer.decode_body(buffered(), {piece.get(), client_buffer_bytes}));
     begin += step.consumed;
     if (step.produced > 0) {
       const bytes_view data(piece.get(), step.produced);

@@ -12,7 +12,7 @@ namespace http = boost::beast::http;
 using request_parser = http::request_parser<http::buffer_body>;
 using response_parser = http::response_parser<http::buffer_body>;
 
-error to_error(const boost::system::error_code& failure) {
+error parser_error(const boost::system::error_code& failure) {
   if (failure == http::error::header_limit)
     return {errc::resource_exhausted, "the header is longer than this side allows"};
   return {errc::invalid_argument, "not HTTP/1.1: " + failure.message()};
@@ -64,7 +64,7 @@ result<std::size_t> http_parser::put_header(bytes_view in) {
   return state_->visit([&](auto& parser) -> result<std::size_t> {
     boost::system::error_code failure;
     const auto used = parser.put(boost::asio::const_buffer(in.data(), in.size()), failure);
-    if (failure && failure != http::error::need_more) return to_error(failure);
+    if (failure && failure != http::error::need_more) return parser_error(failure);
     if (!parser.is_header_done()) return used;
     parser.eager(true);
     const auto& from = parser.get();
@@ -98,7 +98,8 @@ result<http_parser::step> http_parser::decode_body(bytes_view in, std::span<char
       body.size = out.size();
       boost::system::error_code failure;
       const auto used = parser.put(boost::asio::const_buffer(in.data(), in.size()), failure);
-      if (failure && failure != http::error::need_more && failure != http::error::need_buffer) return to_error(failure);
+      if (failure && failure != http::error::need_more && failure != http::error::need_buffer)
+        return parser_error(failure);
       const auto made = out.size() - body.size;
       in.remove_prefix(used);
       out = out.subspan(made);

@@ -9,7 +9,7 @@ namespace troupe::transport {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t session_buffer_bytes = 64 * 1024;
 constexpr std::size_t collect_bytes = 64 * 1024;
 /// What is left of a body is read to its end when it is at most this; beyond it, closing costs less.
 constexpr std::size_t drain_bytes_max = 64 * 1024;
@@ -40,7 +40,7 @@ bool has_body(int status) { return status >= 200 && status != 204 && status != 3
 http_session::http_session(std::shared_ptr<http_server::state> server, connection stream, bytes prefix)
     : server_(std::move(server)),
       stream_(std::move(stream)),
-      buffer_(std::make_unique<char[]>(std::max(buffer_bytes, server_->options.header_bytes_max))),
+      buffer_(std::make_unique<char[]>(std::max(session_buffer_bytes, server_->options.header_bytes_max))),
       end_(prefix.size()) {
   std::copy(prefix.begin(), prefix.end(), buffer_.get());
 }
@@ -72,7 +72,7 @@ awaitable<void> http_session::run([[maybe_unused]] std::shared_ptr<http_session>
 }
 
 awaitable<result<std::size_t>> http_session::read_more(steady_time deadline) {
-  const auto capacity = std::max(buffer_bytes, server_->options.header_bytes_max);
+  const auto capacity = std::max(session_buffer_bytes, server_->options.header_bytes_max);
   if (begin_ == end_) begin_ = end_ = 0;
   if (end_ == capacity) {
     std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
@@ -274,7 +274,7 @@ awaitable<void> http_session::linger() {
   stream_.shutdown_send();
   const auto deadline = known_ ? after(linger_time_known) : after(linger_time_unknown);
   std::size_t taken = 0;
-  const std::span<char> sink(buffer_.get(), buffer_bytes);
+  const std::span<char> sink(buffer_.get(), session_buffer_bytes);
   while (known_ || taken < linger_bytes_unknown) {
     const auto some = co_await stream_.read_some(sink, deadline);
     if (!some || *some == 0) co_return;

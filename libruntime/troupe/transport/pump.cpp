@@ -15,7 +15,7 @@ namespace troupe::transport {
 namespace {
 
 using boost::system::error_code;
-constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t pump_buffer_bytes = 64 * 1024;
 /// A link may be silent for as long as it likes: others find out whether its member lives.
 constexpr auto silence_max = std::chrono::hours(24);
 /// The other node takes nothing for so long: it hangs, and its member is declared dead long before.
@@ -34,9 +34,9 @@ struct pump {
 };
 
 awaitable<void> inwards(std::shared_ptr<pump> p) {
-  const auto buffer = std::make_unique<char[]>(buffer_bytes);
+  const auto buffer = std::make_unique<char[]>(pump_buffer_bytes);
   for (;;) {
-    const auto got = co_await p->stream.read_some({buffer.get(), buffer_bytes}, after(silence_max));
+    const auto got = co_await p->stream.read_some({buffer.get(), pump_buffer_bytes}, after(silence_max));
     if (!got && got.error().code() == errc::deadline_exceeded) continue;
     if (!got || *got == 0) break;
     error_code failure;
@@ -48,10 +48,10 @@ awaitable<void> inwards(std::shared_ptr<pump> p) {
 }
 
 awaitable<void> outwards(std::shared_ptr<pump> p) {
-  const auto buffer = std::make_unique<char[]>(buffer_bytes);
+  const auto buffer = std::make_unique<char[]>(pump_buffer_bytes);
   for (;;) {
     error_code failure;
-    const auto got = co_await p->local.async_read_some(asio::buffer(buffer.get(), buffer_bytes),
+    const auto got = co_await p->local.async_read_some(asio::buffer(buffer.get(), pump_buffer_bytes),
                                                        asio::redirect_error(asio::use_awaitable, failure));
     if (failure) break;
     const auto sent = co_await p->stream.write(bytes_view(buffer.get(), got), after(write_time_max));

@@ -51,13 +51,6 @@ struct group {
   std::vector<std::unique_ptr<test_node>> nodes;
 };
 
-auto state_of(member_id id, member_state wanted) {
-  return [=](const metadata::state& s) {
-    const auto* m = s.find_member(id);
-    return m != nullptr && m->state == wanted;
-  };
-}
-
 }  // namespace
 
 TEST_CASE("the voters are one, then three, then five", "[metadata_service]") {

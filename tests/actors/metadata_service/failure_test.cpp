@@ -70,13 +70,6 @@ void copy_directory(const seat& from, seat& to) {
   to.had_log = true;
 }
 
-auto state_of(member_id id, member_state wanted) {
-  return [=](const metadata::state& s) {
-    const auto* m = s.find_member(id);
-    return m != nullptr && m->state == wanted;
-  };
-}
-
 }  // namespace
 
 TEST_CASE("a killed process is found dead long before its lease ends", "[metadata_service]") {

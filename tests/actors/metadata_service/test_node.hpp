@@ -34,6 +34,14 @@ class scratch {
   std::string path_;
 };
 
+/// Holds of a state in which the member is as wanted.
+inline auto state_of(member_id id, metadata::member_state wanted) {
+  return [=](const metadata::state& s) {
+    const auto* m = s.find_member(id);
+    return m != nullptr && m->state == wanted;
+  };
+}
+
 /// What a node is across its restarts.
 struct seat {
   member_id member = member_id::random();

@@ -6,6 +6,7 @@
 
 using namespace troupe;
 using namespace troupe::actors;
+using namespace troupe::actors::testing;
 
 namespace {
 
@@ -98,12 +99,6 @@ struct listener final : attempt_listener {
 
 output_chunk chunk_of(const std::shared_ptr<std::string>& text) {
   return {partition_index(0), *text, 1, xxh3_128(*text), text};
-}
-
-member_id member(std::uint8_t n) {
-  member_id id;
-  id.value.octets[0] = n;
-  return id;
 }
 
 attempt_plan reduce_plan(std::uint32_t maps) {

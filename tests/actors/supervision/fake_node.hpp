@@ -12,6 +12,12 @@
 
 namespace troupe::actors::testing {
 
+inline member_id member(std::uint8_t n) {
+  member_id id;
+  id.value.octets[0] = n;
+  return id;
+}
+
 /// What all nodes of a test share: who published what, who is dead, and how attempts behave.
 struct fake_world {
   using verdict = std::optional<dataflow::attempt_failure>;

@@ -11,12 +11,6 @@ using namespace troupe::actors::testing;
 
 namespace {
 
-member_id member(std::uint8_t n) {
-  member_id id;
-  id.value.octets[0] = n;
-  return id;
-}
-
 /// Fetches that are answered when the test says so; block ids tell who was asked for what.
 class slow_fetches final : public node_ports {
  public:

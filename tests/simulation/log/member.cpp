@@ -5,10 +5,6 @@ namespace troupe::simulation::log {
 
 using namespace consensus;
 
-namespace {
-constexpr sim_time upkeep_interval = 100 * millisecond;
-}
-
 replication::moment world::moment_of(const member& m) const {
   return {local(m), 1'700'000'000'000 + time_.now() / millisecond + m.wall_off_ms};
 }

@@ -5,10 +5,6 @@ namespace troupe::simulation::log {
 
 using namespace replication;
 
-namespace {
-constexpr sim_time upkeep_interval = 100 * millisecond;
-}
-
 void world::upkeep(member& m) {
   later(m, upkeep_interval + random_.between(0, 20 * millisecond), [this, &m] { upkeep(m); });
   if (m.raft->role() == consensus::role::leader && m.raft->leads_with_committed_entry()) {

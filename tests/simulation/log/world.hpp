@@ -14,6 +14,8 @@
 
 namespace troupe::simulation::log {
 
+constexpr sim_time upkeep_interval = 100 * millisecond;
+
 struct planted {
   replication::planted_bug in_room = replication::planted_bug::none;
   owner_bug in_owner = owner_bug::none;

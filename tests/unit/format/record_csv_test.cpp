@@ -1,16 +1,15 @@
 #include <random>
 #include <support/catch.hpp>
+#include <tests/unit/format/fields.hpp>
 #include <troupe/format/record.hpp>
 #include <troupe/format/record_csv.hpp>
 #include <troupe/format/record_text.hpp>
 
 using namespace troupe;
 using namespace troupe::format;
+using namespace troupe::format::testing;
 
 namespace {
-
-field plain(std::string name, field_type type) { return {std::move(name), type, {}}; }
-field maybe(std::string name, field_type type) { return {std::move(name), field_type::optional, {plain("", type)}}; }
 
 schema sale() {
   return {{plain("id", field_type::int64), plain("what", field_type::string), maybe("price", field_type::float64),

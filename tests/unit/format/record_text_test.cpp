@@ -2,11 +2,13 @@
 #include <optional>
 #include <random>
 #include <support/catch.hpp>
+#include <tests/unit/format/fields.hpp>
 #include <troupe/format/record.hpp>
 #include <troupe/format/record_text.hpp>
 
 using namespace troupe;
 using namespace troupe::format;
+using namespace troupe::format::testing;
 
 namespace {
 
@@ -30,8 +32,6 @@ std::string base64(bytes_view data) {
   append_base64(out, data);
   return out;
 }
-
-field plain(std::string name, field_type type) { return {std::move(name), type, {}}; }
 
 void put(bytes& out, bytes_view text) {
   append_varint(out, text.size());

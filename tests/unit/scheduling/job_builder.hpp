@@ -10,6 +10,10 @@ inline member_id member_number(std::uint8_t n) {
   return id;
 }
 
+inline const auto a = member_number(1);
+inline const auto b = member_number(2);
+inline const auto c = member_number(3);
+
 inline worker_member make_member(std::uint8_t n, std::uint32_t slots = 2, std::uint64_t run = 1) {
   return {member_number(n), troupe::incarnation(run), "node" + std::to_string(n), slots, true};
 }
@@ -34,6 +38,14 @@ inline job_input make_input(std::uint32_t maps, const std::vector<std::vector<me
     input.segment_of_task.push_back(t);
   }
   return input;
+}
+
+inline metadata::task_commit commit_at(const start_effect& s) {
+  metadata::task_commit commit;
+  commit.attempt = s.what.attempt;
+  commit.where = s.where;
+  commit.where_incarnation = troupe::incarnation(1);
+  return commit;
 }
 
 template <class Effect>

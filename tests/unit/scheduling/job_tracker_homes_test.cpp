@@ -9,18 +9,6 @@ using namespace troupe::scheduling::testing;
 
 namespace {
 
-const auto a = member_number(1);
-const auto b = member_number(2);
-const auto c = member_number(3);
-
-metadata::task_commit commit_at(const start_effect& s) {
-  metadata::task_commit commit;
-  commit.attempt = s.what.attempt;
-  commit.where = s.where;
-  commit.where_incarnation = troupe::incarnation(1);
-  return commit;
-}
-
 std::map<member_id, std::vector<task_index>> homes_in(const std::vector<effect>& effects) {
   std::map<member_id, std::vector<task_index>> homes;
   for (const auto& e : only<prefetch_effect>(effects)) homes[e.where] = e.reduces;

@@ -8,20 +8,8 @@ using namespace troupe::scheduling::testing;
 
 namespace {
 
-const auto a = member_number(1);
-const auto b = member_number(2);
-const auto c = member_number(3);
-
 std::vector<worker_member> three(std::uint32_t slots = 2) {
   return {make_member(1, slots), make_member(2, slots), make_member(3, slots)};
-}
-
-metadata::task_commit commit_at(const start_effect& s) {
-  metadata::task_commit commit;
-  commit.attempt = s.what.attempt;
-  commit.where = s.where;
-  commit.where_incarnation = troupe::incarnation(1);
-  return commit;
 }
 
 /// Runs every attempt that is started until none is; gives the last effects.

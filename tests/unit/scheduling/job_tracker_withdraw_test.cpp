@@ -9,17 +9,6 @@ using namespace troupe::scheduling::testing;
 
 namespace {
 
-const auto a = member_number(1);
-const auto b = member_number(2);
-
-metadata::task_commit commit_at(const start_effect& s) {
-  metadata::task_commit commit;
-  commit.attempt = s.what.attempt;
-  commit.where = s.where;
-  commit.where_incarnation = troupe::incarnation(1);
-  return commit;
-}
-
 /// Two members with one slot each and four maps with copies on `a` only. What `b` got is done; `a` runs one and has the
 /// others waiting.
 struct busy_and_idle {

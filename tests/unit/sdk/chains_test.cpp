@@ -94,9 +94,6 @@ std::map<std::string, std::int64_t> totals_of(const std::vector<item>& all) {
   return out;
 }
 
-}  // namespace chains_test
-
-using namespace chains_test;
 using operators_model::any_options;
 using operators_model::items;
 using operators_model::with_any_memory;
@@ -271,3 +268,5 @@ TEST_CASE("chains: a sample is the same in every run and about as large as was a
   CHECK(quarter > 2'050);
   CHECK(quarter < 2'450);
 }
+
+}  // namespace chains_test

@@ -52,9 +52,6 @@ std::vector<std::string> text(int lines) {
   return out;
 }
 
-}  // namespace engine_test
-
-using namespace engine_test;
 using troupe::testing::options;
 
 TEST_CASE("engine: the same task writes the same bytes again, however warm the process") {
@@ -182,3 +179,5 @@ TEST_CASE("engine: a block that is not what it says is refused") {
   CHECK(stages[0].run(&task, &host, &failed) == 1);
   CHECK(std::string(failed.message) == "the worker's table is older than the module's: build the module again");
 }
+
+}  // namespace engine_test

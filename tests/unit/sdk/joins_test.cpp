@@ -114,9 +114,6 @@ std::vector<Record> sorted(std::vector<Record> records) {
   return records;
 }
 
-}  // namespace joins_test
-
-using namespace joins_test;
 using operators_model::any_options;
 using operators_model::with_any_memory;
 using troupe::test::random_source;
@@ -260,3 +257,5 @@ TEST_CASE("iterate: k-means with the centres as a side") {
     CHECK(std::abs(centres[1] - 102.94) < 1e-9);
   }
 }
+
+}  // namespace joins_test

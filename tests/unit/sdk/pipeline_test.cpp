@@ -123,9 +123,6 @@ struct throw_at : mapper<std::string_view, std::string_view, std::uint64_t> {
 };
 TROUPE_JOB(thrower, read_lines() | map<throw_at>() | fold_by_key<count>() | write());
 
-}  // namespace pipeline_test
-
-using namespace pipeline_test;
 using troupe::testing::options;
 using counts = std::map<std::string, std::uint64_t>;
 
@@ -234,3 +231,5 @@ TEST_CASE("pipeline: jobs of a module stand in its table") {
   CHECK(pipeline_test::troupe_jobs::matching.table().stage_count == 1);
   CHECK(pipeline_test::troupe_jobs::word_count.table().stage_count == 2);
 }
+
+}  // namespace pipeline_test

@@ -62,9 +62,6 @@ struct walks_twice : reducer<std::int64_t, std::string, std::int64_t, std::int64
 };
 TROUPE_JOB(twice, read_lines() | map<numbers>() | reduce<walks_twice>() | write());
 
-}  // namespace reduce_test
-
-using namespace reduce_test;
 using troupe::testing::options;
 
 TEST_CASE("reduce: each key once, with its values in the order of the records") {
@@ -135,3 +132,5 @@ TEST_CASE("reduce: a partition that does not fit into memory is sorted in scratc
   CHECK(tight.spilled_bytes > 2'000'000);
   CHECK(tight.encoded == roomy.encoded);
 }
+
+}  // namespace reduce_test

@@ -30,9 +30,6 @@ int order(const auto& x, const auto& y) {
 }
 int sign(std::strong_ordering o) { return o < 0 ? -1 : o > 0 ? 1 : 0; }
 
-}  // namespace sorts_test
-
-using namespace sorts_test;
 using operators_model::any_options;
 using operators_model::items;
 using operators_model::with_any_memory;
@@ -158,3 +155,5 @@ TEST_CASE("repartition: the same records, evenly") {
     if (block[0] == '1') blocks[block[2]] += block.size();
   CHECK(blocks.size() == 4);
 }
+
+}  // namespace sorts_test

@@ -36,7 +36,7 @@ std::vector<log_entry> all(const metadata_log& log) {
 bytes content(const temporary_directory& dir) {
   return *read_file(file_operations::system(), dir / "raft/log", 1 << 26);
 }
-void overwrite(const temporary_directory& dir, bytes_view text) {
+void overwrite_log(const temporary_directory& dir, bytes_view text) {
   auto f = file::open(file_operations::system(), dir / "raft/log", O_RDWR | O_TRUNC);
   REQUIRE_OK(f);
   REQUIRE_OK(f->write(text, 0));
@@ -130,7 +130,7 @@ TEST_CASE("a torn tail is cut at every length, and the log goes on behind it") {
   const auto good = content(dir);
   const auto third = good.size() - 32 - entry(3).payload.size();
   for (auto size = third; size < good.size(); ++size) {
-    overwrite(dir, bytes_view(good).substr(0, size));
+    overwrite_log(dir, bytes_view(good).substr(0, size));
     auto log = open(dir);
     CHECK(log.last() == log_index{2});
     CHECK(log.tail_was_cut() == (size != third));
@@ -154,7 +154,7 @@ TEST_CASE("damage of what was acknowledged is refused with a sentence, and the f
   for (std::size_t at = 0; at < third; ++at) {
     auto bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 2);
-    overwrite(dir, bad);
+    overwrite_log(dir, bad);
     const auto log = metadata_log::open(dir / "raft", cluster);
     REQUIRE_FALSE(log);
     CHECK(log.error().code() == errc::corrupted);

@@ -10,7 +10,7 @@ using namespace troupe::storage;
 
 namespace {
 
-constexpr segment_id id{7};
+constexpr segment_id open_id{7};
 
 struct folder {
   temporary_directory dir;
@@ -30,7 +30,7 @@ segment_info info(std::uint64_t expected_bytes = 1 << 16) {
 
 bytes batch(std::uint64_t first, std::string_view text, std::uint32_t count = 1, std::uint64_t sequence = 0) {
   format::batch_header header;
-  header.segment = id;
+  header.segment = open_id;
   header.first_offset = record_offset{first};
   header.count = count;
   header.append_time_unix_ms = static_cast<std::int64_t>(1000 + first);
@@ -41,7 +41,7 @@ bytes batch(std::uint64_t first, std::string_view text, std::uint32_t count = 1,
 
 bytes table_batch() {
   format::batch_header header;
-  header.segment = id;
+  header.segment = open_id;
   header.codec = format::batch_codec::producers;
   uuid producer;
   producer.octets[0] = 5;
@@ -49,7 +49,7 @@ bytes table_batch() {
 }
 
 open_segment must_create(file_operations& operations, const folder& where) {
-  auto made = open_segment::create(operations, where.text(), id, info());
+  auto made = open_segment::create(operations, where.text(), open_id, info());
   REQUIRE_OK(made);
   return std::move(*made);
 }
@@ -71,7 +71,7 @@ TEST_CASE("a segment grows, is read while it grows, and is sealed with all its p
   REQUIRE_OK(read);
   CHECK(*read == first);  // the table is no record
   CHECK(open.read(record_offset{3}, record_offset{3}, 100)->empty());
-  CHECK(read_batches(disk, where.text() + "/7.seg", id, record_offset{0}, record_offset{3}, 1 << 20).value() ==
+  CHECK(read_batches(disk, where.text() + "/7.seg", open_id, record_offset{0}, record_offset{3}, 1 << 20).value() ==
         first + second);
 
   const auto sealed = open.seal(3, open.file_bytes(), false);
@@ -80,11 +80,11 @@ TEST_CASE("a segment grows, is read while it grows, and is sealed with all its p
   CHECK(sealed->last_append_unix_ms == 1001);
   REQUIRE(sealed->producers.size() == 2);
   segment_store store(where.text(), disk);
-  const auto reader = store.open(id);
+  const auto reader = store.open(open_id);
   REQUIRE_OK(reader);
   REQUIRE_OK(reader->verify());
   CHECK(reader->summary() == sealed->summary);
-  const auto footer = read_footer(disk, where.text(), id);
+  const auto footer = read_footer(disk, where.text(), open_id);
   REQUIRE_OK(footer);
   CHECK(footer->producers == sealed->producers);
   // Who reads records of the sealed file gets no table either.
@@ -107,19 +107,19 @@ TEST_CASE("a seal cuts to its length, also what an earlier start left open, and 
     open.sync();
   }
   segment_store store(where.text(), disk);
-  const auto found = store.inspect(id);
+  const auto found = store.inspect(open_id);
   REQUIRE_OK(found);
   CHECK(!found->sealed);
   CHECK(found->scan.state == format::scan_state::whole);  // the reserved room is no damage
   CHECK(found->scan.records == 3);
-  CHECK(!seal_closed(disk, where.text(), id, 2, first.size() + 5));  // no border
-  CHECK(!seal_closed(disk, where.text(), id, 9, 9000));
-  auto sealed = seal_closed(disk, where.text(), id, 3, first.size() + second.size() + third.size());
+  CHECK(!seal_closed(disk, where.text(), open_id, 2, first.size() + 5));  // no border
+  CHECK(!seal_closed(disk, where.text(), open_id, 9, 9000));
+  auto sealed = seal_closed(disk, where.text(), open_id, 3, first.size() + second.size() + third.size());
   REQUIRE_OK(sealed);
-  sealed = seal_closed(disk, where.text(), id, 2, first.size() + second.size());
+  sealed = seal_closed(disk, where.text(), open_id, 2, first.size() + second.size());
   REQUIRE_OK(sealed);
   CHECK(sealed->summary.records == 2);
-  const auto reader = store.open(id);
+  const auto reader = store.open(open_id);
   REQUIRE_OK(reader);
   REQUIRE_OK(reader->verify());
 }
@@ -147,7 +147,7 @@ TEST_CASE("a full disk shows when the segment is created, and leaves nothing") {
   folder where;
   faulty_operations disk;
   disk.bytes_left = 100;
-  const auto made = open_segment::create(disk, where.text(), id, info());
+  const auto made = open_segment::create(disk, where.text(), open_id, info());
   REQUIRE(!made);
   CHECK(made.error().code() == errc::resource_exhausted);
   CHECK(std::filesystem::is_empty(where.path()));
@@ -156,7 +156,7 @@ TEST_CASE("a full disk shows when the segment is created, and leaves nothing") {
   disk.bytes_left = 10;
   CHECK(open.append(0, batch(0, "one\n")).error().code() == errc::resource_exhausted);
   segment_store store(where.text(), disk);
-  const auto found = store.inspect(id);
+  const auto found = store.inspect(open_id);
   REQUIRE_OK(found);
   CHECK(found->scan.state == format::scan_state::torn);
   CHECK(found->scan.records == 0);
@@ -170,7 +170,7 @@ TEST_CASE("a segment is opened with less room, or none, where the disk has not s
   auto wanted = info();
   wanted.expected_bytes = 4 << 20;
   {
-    auto open = open_segment::create(disk, where.text(), id, wanted);
+    auto open = open_segment::create(disk, where.text(), open_id, wanted);
     REQUIRE_OK(open);
     CHECK(size() > 64 << 10);
     CHECK(size() <= disk.fallocate_bytes_max);
@@ -178,7 +178,7 @@ TEST_CASE("a segment is opened with less room, or none, where the disk has not s
   }
   std::filesystem::remove(where.text() + "/7.seg");
   disk.fail_fallocate = true;
-  auto open = open_segment::create(disk, where.text(), id, wanted);
+  auto open = open_segment::create(disk, where.text(), open_id, wanted);
   REQUIRE_OK(open);
   CHECK(size() == format::segment_header_bytes);
   const auto first = batch(0, "one\n");
@@ -202,19 +202,19 @@ TEST_CASE("a file that was left behind becomes the copy that is listed, or stays
   const auto before = content();
   auto other = listed;
   other.digest = xxh3_128(first + third);
-  CHECK(adopt_closed(disk, where.text(), id, other).error().code() == errc::corrupted);
+  CHECK(adopt_closed(disk, where.text(), open_id, other).error().code() == errc::corrupted);
   other = listed;
   other.file_bytes -= 1;
-  CHECK(adopt_closed(disk, where.text(), id, other).error().code() == errc::corrupted);
+  CHECK(adopt_closed(disk, where.text(), open_id, other).error().code() == errc::corrupted);
   CHECK(content() == before);
   CHECK(adopt_closed(disk, where.text(), segment_id{8}, listed).error().code() == errc::not_found);
-  REQUIRE_OK(adopt_closed(disk, where.text(), id, listed));
+  REQUIRE_OK(adopt_closed(disk, where.text(), open_id, listed));
   segment_store store(where.text(), disk);
-  const auto reader = store.open(id);
+  const auto reader = store.open(open_id);
   REQUIRE_OK(reader);
   CHECK(reader->summary() == listed);
   REQUIRE_OK(reader->verify());
-  REQUIRE_OK(adopt_closed(disk, where.text(), id, listed));  // once more, after a crash before it was heard of
+  REQUIRE_OK(adopt_closed(disk, where.text(), open_id, listed));  // once more, after a crash before it was heard of
 }
 
 TEST_CASE("promises outlive a start; a torn end is cut, a damaged middle refuses") {
@@ -277,7 +277,7 @@ TEST_CASE("promises that were forgotten do not fill the disk") {
 TEST_CASE("a segment of many small batches is looked at and sealed in few reads") {
   folder where;
   faulty_operations disk;
-  auto made = open_segment::create(disk, where.text(), id, info(64 << 20));
+  auto made = open_segment::create(disk, where.text(), open_id, info(64 << 20));
   REQUIRE_OK(made);
   bytes all;
   std::uint64_t records = 0;
@@ -285,7 +285,7 @@ TEST_CASE("a segment of many small batches is looked at and sealed in few reads"
   REQUIRE_OK(made->append(0, all));
   made->sync();
   segment_store store(where.text(), disk);
-  const auto found = store.inspect(id);
+  const auto found = store.inspect(open_id);
   REQUIRE_OK(found);
   CHECK(found->scan.state == format::scan_state::whole);
   CHECK(found->scan.records == records);
@@ -303,7 +303,7 @@ TEST_CASE("a batch behind a hole is found: what a loss of power left out is no e
   faulty_operations disk;
   const auto first = batch(0, "one\n"), far = batch(2, "three\n");
   {
-    auto made = open_segment::create(disk, where.text(), id, info(1 << 20));
+    auto made = open_segment::create(disk, where.text(), open_id, info(1 << 20));
     REQUIRE_OK(made);
     REQUIRE_OK(made->append(0, first));
     made->sync();
@@ -312,7 +312,7 @@ TEST_CASE("a batch behind a hole is found: what a loss of power left out is no e
     REQUIRE_OK(f->write(far, format::segment_header_bytes + (200 << 10)));
   }
   segment_store store(where.text(), disk);
-  const auto found = store.inspect(id);
+  const auto found = store.inspect(open_id);
   REQUIRE_OK(found);
   CHECK(found->scan.state == format::scan_state::damaged);
   CHECK(found->scan.records == 1);

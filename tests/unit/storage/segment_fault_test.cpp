@@ -7,7 +7,7 @@ using namespace troupe::storage;
 
 namespace {
 
-constexpr segment_id id{12};
+constexpr segment_id fault_id{12};
 const bytes payload(10'000, 'p');
 
 }  // namespace
@@ -17,19 +17,19 @@ TEST_CASE("a disk that fills up at any byte is an error value and leaves no file
   faulty_operations disk;
   segment_store store(dir.path(), disk);
   const std::uint64_t needed = [&] {
-    auto writer = store.create(id, {});
+    auto writer = store.create(fault_id, {});
     REQUIRE_OK(writer);
     for (int i = 0; i < 3; ++i) REQUIRE_OK(writer->append(payload, 1));
     REQUIRE_OK(writer->seal());
-    const auto size = std::filesystem::file_size(store.path(id));
-    REQUIRE_OK(store.remove(id));
+    const auto size = std::filesystem::file_size(store.path(fault_id));
+    REQUIRE_OK(store.remove(fault_id));
     return size;
   }();
   for (std::uint64_t room = 0; room < needed; room += room < needed - 200 ? 397 : 1) {
     disk.bytes_left = room;
     result<void> outcome = ok();
     {
-      auto writer = store.create(id, {});
+      auto writer = store.create(fault_id, {});
       if (!writer) {
         outcome = writer.error();
       } else {
@@ -47,11 +47,11 @@ TEST_CASE("a disk that fills up at any byte is an error value and leaves no file
     CHECK(disk.open_files.empty());
   }
   disk.bytes_left = needed;
-  auto writer = store.create(id, {});
+  auto writer = store.create(fault_id, {});
   REQUIRE_OK(writer);
   for (int i = 0; i < 3; ++i) REQUIRE_OK(writer->append(payload, 1));
   REQUIRE_OK(writer->seal());
-  REQUIRE_OK(store.open(id)->verify());
+  REQUIRE_OK(store.open(fault_id)->verify());
 }
 
 TEST_CASE("room that was asked for and is not there shows at create") {
@@ -61,7 +61,7 @@ TEST_CASE("room that was asked for and is not there shows at create") {
   segment_store store(dir.path(), disk);
   segment_info info;
   info.expected_bytes = 1 << 20;
-  CHECK(store.create(id, info).error().code() == errc::resource_exhausted);
+  CHECK(store.create(fault_id, info).error().code() == errc::resource_exhausted);
   CHECK(dir.names().empty());
 }
 
@@ -70,12 +70,12 @@ TEST_CASE("reserved room is given back at the seal") {
   segment_store store(dir.path());
   segment_info info;
   info.expected_bytes = 8 << 20;
-  auto writer = store.create(id, info);
+  auto writer = store.create(fault_id, info);
   REQUIRE_OK(writer);
   REQUIRE_OK(writer->append("x\n", 1));
   REQUIRE_OK(writer->seal());
-  CHECK(std::filesystem::file_size(store.path(id)) < 8192);
-  REQUIRE_OK(store.open(id)->verify());
+  CHECK(std::filesystem::file_size(store.path(fault_id)) < 8192);
+  REQUIRE_OK(store.open(fault_id)->verify());
 }
 
 TEST_CASE("short writes and interrupts change nothing in the file") {
@@ -90,22 +90,22 @@ TEST_CASE("short writes and interrupts change nothing in the file") {
     REQUIRE_OK(summary);
     return *summary;
   };
-  const auto expected = write(plain, id);
-  const auto good = *read_file(file_operations::system(), plain.path(id), 1 << 20);
-  REQUIRE_OK(plain.remove(id));
+  const auto expected = write(plain, fault_id);
+  const auto good = *read_file(file_operations::system(), plain.path(fault_id), 1 << 20);
+  REQUIRE_OK(plain.remove(fault_id));
   disk.write_bytes_max = 701;
   disk.read_bytes_max = 333;
   disk.interrupt_every = 3;
-  CHECK(write(store, id) == expected);
-  CHECK(*read_file(file_operations::system(), plain.path(id), 1 << 20) == good);
-  REQUIRE_OK(store.open(id)->verify());
+  CHECK(write(store, fault_id) == expected);
+  CHECK(*read_file(file_operations::system(), plain.path(fault_id), 1 << 20) == good);
+  REQUIRE_OK(store.open(fault_id)->verify());
 }
 
 TEST_CASE("a seal syncs the file and its name; a sync syncs the name once") {
   temporary_directory dir;
   faulty_operations disk;
   segment_store store(dir.path(), disk);
-  auto writer = store.create(id, {});
+  auto writer = store.create(fault_id, {});
   REQUIRE_OK(writer);
   REQUIRE_OK(writer->append(payload, 1));
   CHECK(disk.fdatasyncs == 0);
@@ -122,7 +122,7 @@ TEST_CASE("a sync that fails at the seal ends the process") {
   temporary_directory dir;
   faulty_operations disk;
   segment_store store(dir.path(), disk);
-  auto writer = store.create(id, {});
+  auto writer = store.create(fault_id, {});
   REQUIRE_OK(writer);
   REQUIRE_OK(writer->append(payload, 1));
   for (bool* failing : {&disk.fail_fdatasync, &disk.fail_fsync}) {
@@ -137,7 +137,7 @@ TEST_CASE("a sync that fails at the seal ends the process") {
 TEST_CASE("a segment of too many producers refuses the next one and goes on with those it knows") {
   temporary_directory dir;
   segment_store store(dir.path());
-  auto writer = store.create(id, {});
+  auto writer = store.create(fault_id, {});
   REQUIRE_OK(writer);
   append_info info;
   for (std::size_t i = 0; i < format::producers_per_segment_max; ++i) {
@@ -150,5 +150,5 @@ TEST_CASE("a segment of too many producers refuses the next one and goes on with
   CHECK(writer->append("x", 1, info).error().code() == errc::resource_exhausted);
   REQUIRE_OK(writer->append("x", 1));
   REQUIRE_OK(writer->seal());
-  CHECK(store.open(id)->footer().producers.size() == format::producers_per_segment_max);
+  CHECK(store.open(fault_id)->footer().producers.size() == format::producers_per_segment_max);
 }

@@ -17,8 +17,8 @@ constexpr std::array protocols{protocol::basp, protocol::raft, protocol::log, pr
 const std::string the_token = "0123456789abcdef-token";
 
 /// A node that encrypts on loopback, too, and holds whatever comes in.
-struct node {
-  explicit node(background& on) : io(on) {
+struct tls_node {
+  explicit tls_node(background& on) : io(on) {
     me = {p.cluster, member_id::random(), incarnation(1), the_token, {}};
     me.credentials = p.credentials_for(me.member);
     gate_options options;
@@ -38,7 +38,7 @@ struct node {
     door->on_http([this](connection stream, bytes prefix) { server->serve(std::move(stream), std::move(prefix)); });
     REQUIRE_OK(door->start());
   }
-  ~node() {
+  ~tls_node() {
     io.end();
     held.clear();
     server.reset();
@@ -94,7 +94,7 @@ std::string shake_raw(const tcp::endpoint& to, const std::function<void(SSL_CTX*
 
 TEST_CASE("every protocol goes encrypted between members, each bound to its certificate") {
   background io;
-  node n(io);
+  tls_node n(io);
   for (const auto each : protocols) {
     CAPTURE(to_string(each));
     const auto from = n.friend_of();
@@ -111,7 +111,7 @@ TEST_CASE("every protocol goes encrypted between members, each bound to its cert
 
 TEST_CASE("no protocol takes a member without a good certificate of its own") {
   background io;
-  node n(io);
+  tls_node n(io);
   const pki stranger(n.p.cluster);
   for (const auto each : protocols) {
     CAPTURE(to_string(each));
@@ -154,7 +154,7 @@ TEST_CASE("no protocol takes a member without a good certificate of its own") {
 
 TEST_CASE("a member that shows no certificate within TLS is refused after its proof of the token") {
   background io;
-  node n(io);
+  tls_node n(io);
   // A program that is believed by nobody: it knows the token, and whom to believe, but has no certificate.
   const auto trust = security::trust::of_authority(n.p.authority.own().pem());
   REQUIRE_OK(trust);
@@ -188,7 +188,7 @@ TEST_CASE("a member that shows no certificate within TLS is refused after its pr
 
 TEST_CASE("a dialler believes nobody but the member that it looks for") {
   background io;
-  node n(io);
+  tls_node n(io);
   const auto from = n.friend_of();
   CHECK(n.dial_as(from, protocol::log, member_id::random()).error().code() == errc::failed_precondition);
 
@@ -205,7 +205,7 @@ TEST_CASE("a dialler believes nobody but the member that it looks for") {
 
 TEST_CASE("TLS 1.2 is refused, and plain text is, too") {
   background io;
-  node n(io);
+  tls_node n(io);
   CHECK(shake_raw(n.door->local(), [](SSL_CTX*) {}) == "TLSv1.3");
   CHECK(shake_raw(n.door->local(), [](SSL_CTX* c) { SSL_CTX_set_max_proto_version(c, TLS1_2_VERSION); }) == "refused");
 
@@ -225,7 +225,7 @@ TEST_CASE("TLS 1.2 is refused, and plain text is, too") {
 
 TEST_CASE("a dialler accepts no server that speaks TLS 1.2 only") {
   background io;
-  node n(io);
+  tls_node n(io);
   tcp::acceptor door(io.context, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
   std::thread old([&] {
     tcp::socket s(io.context);
@@ -252,7 +252,7 @@ TEST_CASE("a dialler accepts no server that speaks TLS 1.2 only") {
 
 TEST_CASE("a revoked member is cut off at once, also where its connection has moved to another thread") {
   background io;
-  node n(io);
+  tls_node n(io);
   const auto bad = n.friend_of(), good = n.friend_of();
   auto first = n.dial_as(bad, protocol::log), second = n.dial_as(good, protocol::log);
   REQUIRE_OK(first);
@@ -271,7 +271,7 @@ TEST_CASE("a revoked member is cut off at once, also where its connection has mo
 
 TEST_CASE("new certificates count from the next connection on; those that are there stay") {
   background io;
-  node n(io);
+  tls_node n(io);
   const auto from = n.friend_of();
   auto before = n.dial_as(from);
   REQUIRE_OK(before);
@@ -287,7 +287,7 @@ TEST_CASE("new certificates count from the next connection on; those that are th
 
 TEST_CASE("HTTP goes encrypted to who believes the authority, by its certificate or its fingerprint") {
   background io;
-  node n(io);
+  tls_node n(io);
   const auto trust = security::trust::of_authority(n.p.authority.own().pem());
   REQUIRE_OK(trust);
   http_client_request who;
@@ -316,7 +316,7 @@ TEST_CASE("HTTP goes encrypted to who believes the authority, by its certificate
 
 TEST_CASE("a gate listens beyond loopback with a certificate only, and never everywhere") {
   background io;
-  node n(io);
+  tls_node n(io);
   auto bare = n.me;
   bare.credentials.reset();
   gate_options options;
