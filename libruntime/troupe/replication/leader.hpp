@@ -142,6 +142,12 @@ class log_leader {
   void ask_fences(moment now, const metadata::state& s);
   void evaluate_fence(moment now, const metadata::state& s);
   void begin_seal(moment now, extent length);
+  /// Copies are looked at anew. Answers to what was asked before may still come: they are of a copy that was not read.
+  void forget_seals() {
+    seals_.clear();
+    grace_until_.reset();
+    seals_since_ = last_request_;
+  }
   void ask_seals(moment now);
   void evaluate_seal(moment now, const metadata::state& s);
   void retry_from_fence(moment now, const metadata::state& s);
@@ -214,6 +220,7 @@ class log_leader {
   // Fence and seal
   std::map<member_id, std::pair<replica_ref, fence_response>> fences_;
   std::map<member_id, std::pair<replica_ref, seal_response>> seals_;
+  std::uint64_t seals_since_ = 0;  ///< the last request before those whose answers are in `seals_`
   std::optional<time_point> grace_until_;
   time_point ask_again_{};
   time_point sealing_since_{};

@@ -137,8 +137,7 @@ void log_leader::evaluate_fence(moment now, const metadata::state& s) {
 void log_leader::begin_seal(moment now, extent length) {
   phase_ = phase::sealing;
   seal_length_ = length;
-  seals_.clear();
-  grace_until_.reset();
+  forget_seals();
   sealing_since_ = now.now;
   if (length.bytes != 0) ask_seals(now);
 }
@@ -158,7 +157,8 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
   if (f == followers_.end() || f->failed) return;
   switch (r.why) {
     case refusal::none:
-      if (r.summary.records == seal_length_.records && r.summary.file_bytes == seal_length_.bytes)
+      if (m.request > seals_since_ && r.summary.records == seal_length_.records &&
+          r.summary.file_bytes == seal_length_.bytes)
         seals_.insert_or_assign(m.from.member, std::pair(m.from, r));
       break;
     case refusal::fenced:
@@ -173,6 +173,7 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
       [[fallthrough]];
     default:
       f->failed = true;
+      seals_.erase(m.from.member);
       suspect(now, m.from, r.why);
   }
   evaluate_seal(now, s);
@@ -212,8 +213,7 @@ void log_leader::evaluate_seal(moment now, const metadata::state& s) {
   if (seals_.size() < followers_.size() && !fenced_path_ && !verify_ && !planted(planted_bug::seal_not_verified)) {
     // Fewer copies than there were replicas: rot that nobody has seen must not be all that is left.
     verify_ = true;
-    seals_.clear();
-    grace_until_.reset();
+    forget_seals();
     return ask_seals(now);
   }
   // One leader wrote the segment, so copies of one length are the same; if they are not, somebody has to look.

@@ -51,6 +51,8 @@ void world::start(member& m) {
   trace([&] { return m.name() + " starts, incarnation " + to_string(m.self.incarnation); });
   carry_out_raft(m);
   register_self(m);
+  // Whoever wants the dataset asks until it is there: what the member was asked went with its process.
+  if (m.start > 1 && dataset_ == dataset_id{}) ask_for_dataset(m);
   later(m, static_cast<sim_time>(random_.below(upkeep_interval)), [this, &m] { upkeep(m); });
 }
 

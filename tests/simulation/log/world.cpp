@@ -39,16 +39,8 @@ world::world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::k
 
 outcome world::run() {
   for (auto& m : members_) start(m);
-  metadata::create_dataset c;
-  c.name = "clicks";
-  c.format = data_format::bytes;
-  c.partitions = swarm_.partitions;
-  c.copies = swarm_.copies;
-  c.log.min_copies = swarm_.min_copies;
-  c.log.sync = swarm_.sync;
-  c.log.keep_bytes = swarm_.keep_bytes;
   // Every member asks, in case one of them never gets to it; the name is free once.
-  for (auto& m : members_) propose(m, c, [](const auto&) {});
+  for (auto& m : members_) ask_for_dataset(m);
   for (auto& p : producers_) think(p);
   for (auto& r : readers_) time_.after(100 * millisecond, [this, &r] { read_on(r); });
   time_.after(700 * millisecond, [this] { schedule_faults(); });
@@ -76,6 +68,18 @@ outcome world::run() {
   out_.configuration = swarm_.describe();
   out_.last_events = events_.last();
   return out_;
+}
+
+void world::ask_for_dataset(member& m) {
+  metadata::create_dataset c;
+  c.name = "clicks";
+  c.format = data_format::bytes;
+  c.partitions = swarm_.partitions;
+  c.copies = swarm_.copies;
+  c.log.min_copies = swarm_.min_copies;
+  c.log.sync = swarm_.sync;
+  c.log.keep_bytes = swarm_.keep_bytes;
+  propose(m, c, [](const auto&) {});
 }
 
 void world::check_queues(member& m) {

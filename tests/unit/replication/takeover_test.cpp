@@ -159,6 +159,37 @@ TEST_CASE("rot is looked for when fewer than all replicas will hold the sealed c
   for (const auto holder : c.partition().segments.back().holders) CHECK(holder == other.member);
 }
 
+TEST_CASE("a copy that was sealed unread does not count any more once copies are read back, however late its answer") {
+  // Two requests were on the way to a rotten copy; the answer to the first came when the second mattered.
+  log_cluster c(3);
+  c.options.segment_bytes = 1000;
+  c.lead(1);
+  for (std::uint64_t i = 1; i <= 3; ++i) REQUIRE(c.acknowledged(c.append(1, i)));
+  const auto rotten = c.open().replicas[1];
+  c.at(slot_of(rotten)).files->find(c.open().id)->flip(4096 + 200, 1);
+  bool read_back = false, slow = true;
+  c.drop = [&](const message& m) {
+    const auto* asked = std::get_if<seal_request>(&m.body);
+    read_back = read_back || (asked != nullptr && asked->verify);
+    return read_back && slow && std::holds_alternative<seal_response>(m.body);
+  };
+  c.hold = [&](const message& m) { return m.from == rotten && std::holds_alternative<seal_response>(m.body); };
+  c.append(1, 4, std::string(1000, 'x') + "\n");
+  REQUIRE(c.leader->state() == log_leader::phase::sealing);
+  c.pass(c.options.grace + 50ms);
+  REQUIRE(read_back);
+  REQUIRE(!c.held.empty());
+  c.hold = [](const message&) { return false; };
+  c.release_held();
+  c.pass(2s);
+  CHECK(c.sealed_records() == 0);
+  slow = false;
+  c.pass(1s);
+  REQUIRE(c.sealed_records() == 4);
+  REQUIRE(c.partition().segments.back().holders.size() == 1);
+  CHECK(c.partition().segments.back().holders.front() == c.at(1).id);
+}
+
 TEST_CASE("answers to a fence count for their own segment only") {
   log_cluster c(3);
   c.lead(1);
