@@ -48,6 +48,9 @@ inline metadata::task_commit commit_at(const start_effect& s) {
   return commit;
 }
 
+/// An exception of user code at a record.
+inline failure thrown() { return {failure_kind::user_code, errc::user_code, "std::out_of_range: map::at", 812, {}}; }
+
 template <class Effect>
 std::vector<Effect> only(const std::vector<effect>& effects) {
   std::vector<Effect> found;
