@@ -52,10 +52,6 @@ struct context : std::enable_shared_from_this<context> {
   /// Segments that are being written on this node: garbage collection passes them by, and nobody opens one twice.
   std::set<segment_id> writing;
 
-  /// Files here that metadata was seen to know since this process began: when it does no more, they were let go and are
-  /// removed at once.
-  std::set<segment_id> known_segments;
-
   struct counters {
     telemetry::counter& bytes_sent;
     telemetry::counter& bytes_received;

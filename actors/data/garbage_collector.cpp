@@ -20,7 +20,8 @@ garbage_collector::verdict garbage_collector::judge(segment_id id) const {
       return held || there < s.find_dataset(*s.owner_of(id))->copies ? verdict::needed : verdict::unknown;
     }
     if (s.owner_of(id)) return verdict::needed;
-    return context_->known_segments.count(id) != 0 ? verdict::let_go : verdict::unknown;
+    // Ids are never given twice: one that was given out and has no owner is of a dataset that was deleted.
+    return s.was_given_out(id) ? verdict::let_go : verdict::unknown;
   });
 }
 
@@ -68,7 +69,6 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
   for (const auto id : *files) {
     const auto v = judge(id);
     if (is_due(v, id, unknown_segments_)) segments_due.push_back(id);
-    if (v == verdict::needed) context_->known_segments.insert(id);
   }
   std::vector<std::string> modules_due;
   for (const auto& hash : *module_files) {
@@ -95,10 +95,7 @@ asio::awaitable<result<std::size_t>> garbage_collector::collect() {
     return count;
   });
   auto removed = co_await std::move(removed_pending);
-  for (const auto id : segments_due) {
-    context_->writing.erase(id);
-    context_->known_segments.erase(id);
-  }
+  for (const auto id : segments_due) context_->writing.erase(id);
   if (removed) {
     context_->count.files_collected.add(*removed);
     context_->parts.log.info("data", "removed " + std::to_string(*removed) + " files that metadata does not need");

@@ -12,7 +12,6 @@ asio::awaitable<result<std::unique_ptr<hosted_segment>>> hosted_segment::open(co
   if (!c->writing.insert(what.segment).second)
     co_return error{errc::already_exists, "segment " + to_string(what.segment) + " is being written on " +
                                               c->name_of(c->self()) + " already"};
-  c->known_segments.insert(what.segment);
   std::unique_ptr<hosted_segment> hosted(new hosted_segment(c, what.segment));
   storage::segment_info info;
   const auto own = c->identity();

@@ -1,5 +1,6 @@
 #include "actors/dataflow/worker_pool_impl.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -196,9 +197,11 @@ worker_pool_impl::worker* worker_pool_impl::fork_one() {
   fill_random(&w->token, sizeof w->token);
   w->process = std::move(*process);
   w->since = clock::now();
-  const descriptor page(::memfd_create("troupe-control", MFD_CLOEXEC));
+  const descriptor page(::memfd_create("troupe-control", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   void* mapped = MAP_FAILED;
-  if (page && ::ftruncate(page.get(), static_cast<off_t>(worker_control_bytes)) == 0)
+  // Sealed: a worker that cut it shorter would end the daemon by SIGBUS.
+  if (page && ::ftruncate(page.get(), static_cast<off_t>(worker_control_bytes)) == 0 &&
+      ::fcntl(page.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
     mapped = ::mmap(nullptr, worker_control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
   const int fds[] = {page.get()};
   if (mapped == MAP_FAILED ||

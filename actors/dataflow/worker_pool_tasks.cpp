@@ -164,7 +164,8 @@ void worker_pool_impl::finish(worker& w, const task_outcome& outcome) {
   if (task->verdict && (failure || task->verdict->kind != failure_kind::cancelled)) failure = task->verdict;
   if (failure && failure->lost_input && *failure->lost_input >= task->assignment.inputs.size())
     failure->lost_input.reset();
-  if (failure) {
+  const bool failed = failure.has_value();
+  if (failed) {
     fail_attempt(std::move(task), std::move(*failure));
   } else {
     attempt_result done;
@@ -178,7 +179,12 @@ void worker_pool_impl::finish(worker& w, const task_outcome& outcome) {
     if (!task->assignment.last_stage) blocks_.implementation().finish_attempt(task->assignment.key);
     later([o = std::move(task->observer), done = std::move(done)] { o->finished(done); });
   }
-  become_idle(w);
+  // What an attempt that failed leaves behind (memory of the module's, blocks that were sent ahead and not taken, with
+  // descriptors that are not sent twice) must not meet another task.
+  if (failed)
+    kill_worker(w);
+  else
+    become_idle(w);
 }
 
 attempt_failure worker_pool_impl::post_mortem(const worker& w, int status) const {

@@ -51,6 +51,9 @@ awaitable<void> nodes(api_services& s, http_request& request, http_response& res
         if (!fresh && at->second->id == leader && shown.state == api::node_state::alive) {
           shown.state = api::node_state::suspect;
           shown.state_reason = "leads the metadata and does not answer";
+        } else if (!fresh && leader.is_nil() && at->second->id != s.self && shown.state == api::node_state::alive) {
+          shown.state = api::node_state::suspect;
+          shown.state_reason = "not known: the metadata has no leader, a majority of its voters is needed";
         }
         if (!take(at->first, std::move(shown))) break;
       }

@@ -31,6 +31,13 @@ awaitable<result<T>> read_json(http_request& request, const char* what) {
   co_return api::from_text<T>(*body, what, api::unknown_members::refused);
 }
 
+/// Of strangers, who may ask as often as they like: neither the audit log nor the node's is theirs to fill.
+void tell_refusal(api_services& s, const http_request& request, const std::string& what, const error& why) {
+  if (s.security->may_tell_refusal())
+    s.log.warning("security", "refused " + what + " to " + transport::to_string(request.remote()) + ": " +
+                                  why.message() + " (said at most every 10 s)");
+}
+
 // ---- join ----
 
 /// Whether whoever asks may have a certificate of that member; commits what a join token is used for.
@@ -68,7 +75,7 @@ awaitable<void> join(api_services& s, http_request& request, http_response& resp
   const auto allowed = co_await may_have(s, request, asked->member);
   const std::string what = "a certificate for member " + asked->member.value.short_string();
   if (!allowed) {
-    note_deed(s, {"(join)", transport::to_string(request.remote()), what, 403});
+    tell_refusal(s, request, what, allowed.error());
     co_return (void) co_await response.send_problem(allowed.error());
   }
   // The address that it is seen at is one that it has; others it could only claim.
@@ -105,7 +112,10 @@ awaitable<void> give_authority_key(api_services& s, http_request& request, http_
   const auto allowed = may_have_key(s, request, asked->member);
   const auto key = allowed ? s.security->authority_key() : result<std::string>(allowed.error());
   const std::string what = "the authority's key for member " + asked->member.value.short_string();
-  note_deed(s, {"(voter)", transport::to_string(request.remote()), what, key ? 200 : allowed ? 503 : 403});
+  if (allowed)
+    note_deed(s, {"(voter)", transport::to_string(request.remote()), what, key ? 200 : 503});
+  else
+    tell_refusal(s, request, what, allowed.error());
   if (!key) co_return (void) co_await response.send_problem(key.error());
   const auto text = api::to_text(api::authority_key{*key});
   (void)co_await response.send_json(text);

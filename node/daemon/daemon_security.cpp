@@ -50,6 +50,11 @@ result<void> daemon::impl::load_credentials() {
     TROUPE_TRY_VOID(ask_for_certificate());
   }
   card.credentials = security->credentials();
+  if (!card.credentials && (config.tls == "always" || !is_loopback(config.listen)))
+    return error{errc::failed_precondition,
+                 "this node has to encrypt and has no certificate: " + config.data +
+                     "/security/node.crt is missing. Restore it, or remove the node and let an empty data directory "
+                     "join with a new token"};
   return ok();
 }
 

@@ -208,6 +208,14 @@ bool node_security::wants_renewal() const {
   return unix_s() > valid.from_unix_s + (valid.until_unix_s - valid.from_unix_s) / 3 * 2;
 }
 
+bool node_security::may_tell_refusal() {
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  if (refusal_told_ && now - *refusal_told_ < std::chrono::seconds(10)) return false;
+  refusal_told_ = now;
+  return true;
+}
+
 std::string node_security::changed_mark() const {
   std::string out;
   for (const auto* path : {&certificate_file_, &key_file_, &authority_file_}) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,6 +60,8 @@ class node_security {
   /// Reads the configuration's files again, if they have changed since. True when they had.
   result<bool> look_for_new_files();
   [[nodiscard]] std::int64_t seconds_left() const;
+  /// True once in ten seconds: what strangers do is told no more often.
+  bool may_tell_refusal();
 
  private:
   result<security::material> read_material() const;
@@ -77,6 +80,7 @@ class node_security {
   std::shared_ptr<security::credentials> credentials_;
   std::optional<security::authority> authority_;
   std::string mark_;
+  std::optional<std::chrono::steady_clock::time_point> refusal_told_;
 };
 
 }  // namespace troupe::node

@@ -42,8 +42,13 @@ result<fs::path> program_beside(const std::string& name) {
   return program;
 }
 
-result<void> write_private_file(const fs::path& path, const std::string& content) {
+result<void> write_private_file(const fs::path& given, const std::string& content) {
   std::error_code failed;
+  auto path = fs::absolute(given);
+  // What a link points to is replaced, not the link; and nothing that is no file (/dev/null) becomes one.
+  if (const auto target = fs::canonical(path, failed); !failed) path = target;
+  if (const auto status = fs::status(path, failed); fs::exists(status) && !fs::is_regular_file(status))
+    return error{errc::invalid_argument, given.string() + " is not a file"};
   fs::create_directories(path.parent_path(), failed);
   if (failed) return error{errc::io_error, "make directory " + path.parent_path().string() + ": " + failed.message()};
   const auto temporary = path.string() + "." + random_hex(6);

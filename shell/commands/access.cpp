@@ -29,7 +29,11 @@ outcome<void> token_create(session& s, const arguments& given) {
   auto made = api::from_text<api::new_token>(answer.body, "new token");
   if (!made) return failure(made.error());
   if (given.has("--to-file")) {
-    TROUPE_TRY_VOID(paths::write_private_file(given.get("--to-file"), made->token + "\n"));
+    if (const auto written = paths::write_private_file(given.get("--to-file"), made->token + "\n"); !written) {
+      // It is there and its text is known nowhere else.
+      (void)client->remove("/tokens/" + made->id);
+      return failure(written.error().with_context("no token was made"));
+    }
     s.say("token " + made->id + " is in " + given.get("--to-file") + ", until " + api::to_string(made->expires_at));
     return done();
   }

@@ -140,11 +140,11 @@ outcome<void> connect(session& s, const arguments& given) {
   if (given.has("--token-file")) {
     std::error_code failed;
     cluster.token_file = fs::absolute(given.get("--token-file"), failed).string();
+    cluster.access_file.clear();  // the one that was given counts, not what is known from before
   }
   if (given.has("--authority")) {
     std::error_code failed;
     cluster.authority_file = fs::absolute(given.get("--authority"), failed).string();
-    if (given.has("--token-file")) cluster.access_file.clear();
   }
   if (cluster.token_file.empty())
     return usage_failure(

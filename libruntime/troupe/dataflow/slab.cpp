@@ -13,9 +13,12 @@ namespace troupe::dataflow {
 result<std::unique_ptr<slab>> slab::make(slab_id id, std::uint64_t size) {
   std::unique_ptr<slab> made(new slab(id, size));
   const auto name = "troupe-slab-" + to_string(id);
-  made->write_fd_ = ::memfd_create(name.c_str(), MFD_CLOEXEC);
+  made->write_fd_ = ::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (made->write_fd_ < 0) return error::from_errno("memfd_create", name, errno);
   if (::ftruncate(made->write_fd_, static_cast<off_t>(size)) != 0) return error::from_errno("ftruncate", name, errno);
+  // A worker that cut it shorter would end the daemon by SIGBUS.
+  if (::fcntl(made->write_fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return error::from_errno("seal", name, errno);
   // Read-only for the owner too: otherwise a reader could open its descriptor again for writing through /proc.
   if (::fchmod(made->write_fd_, S_IRUSR) != 0) return error::from_errno("fchmod", name, errno);
   const auto path = "/proc/self/fd/" + std::to_string(made->write_fd_);

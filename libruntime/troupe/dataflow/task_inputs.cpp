@@ -140,8 +140,16 @@ task_inputs::outcome task_inputs::give_block(const block_item& item, descriptor 
       if (!mapped) return lost(item.item, mapped.error().message(), item.ref.id);
       known = slabs_.emplace(item.slab, std::move(*mapped)).first;
     }
-    if (known == slabs_.end())
-      return lost(item.item, "the slab of block " + to_string(item.ref.id) + " did not come along", item.ref.id);
+    if (known == slabs_.end()) {
+      // This worker's fault, or its daemon's: the block itself is where it was.
+      failure_ = attempt_failure{failure_kind::engine,
+                                 "the slab of block " + to_string(item.ref.id) + " did not come along",
+                                 std::nullopt,
+                                 shared(control_.input),
+                                 {},
+                                 {}};
+      return outcome::failed;
+    }
     base = known->second.data();
     size = known->second.size();
   } else {

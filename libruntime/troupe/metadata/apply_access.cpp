@@ -51,7 +51,7 @@ result<response> state::on(const create_token& c, std::int64_t now) {
     return error{errc::invalid_argument, "a join token lets 1 to " + std::to_string(token_uses_max) +
                                              " members in, not " + std::to_string(t.uses_max)};
   if (t.kind == token_kind::access && !access_.users.contains(t.user))
-    return error{errc::not_found, "no user \"" + t.user + "\"; `user create` makes one"};
+    return error{errc::not_found, "no user \"" + t.user + "\"; `user set` makes one"};
   std::erase_if(access_.tokens, [&](const auto& item) {
     const bool old = item.second.expires_at_unix_ms + dead_token_kept_ms < now;
     if (old) access_.let_in.erase(item.first);
@@ -90,11 +90,11 @@ result<response> state::on(const use_join_token& c, std::int64_t now) {
   if (c.member.is_nil()) return error{errc::invalid_argument, "a member without an id cannot join"};
   if (removed_.contains(c.member) || access_.revoked.contains(c.member))
     return error{errc::permission_denied, "this member was removed from the cluster, or revoked: it may not come back"};
-  auto& let_in = access_.let_in[c.id];
-  if (let_in.contains(c.member)) return response{.text = c.id};
-  // Who knows a token may not take a member's place.
+  // Who knows a token may not take a member's place, be it one that the token let in: a used one is worth nothing.
   if (members_.contains(c.member))
     return error{errc::permission_denied, "this member is in the cluster already: a join token is for new ones"};
+  auto& let_in = access_.let_in[c.id];
+  if (let_in.contains(c.member)) return response{.text = c.id};  // its first answer may have been lost
   if (t.uses >= t.uses_max)
     return error{errc::permission_denied, "the join token has let in as many members as it may (" +
                                               std::to_string(t.uses_max) + "); `token create` makes another"};

@@ -144,7 +144,8 @@ result<void> state::check_name_free(const std::string& name, bool replace) const
   }
   if (find_dataset(name) != nullptr && !replace)
     return error{errc::already_exists,
-                 "dataset " + name + " exists already: choose another name, or replace it with --replace"};
+                 "dataset " + name +
+                     " exists already: choose another name, or delete it (import and run replace it with --replace)"};
   if (datasets_.size() >= datasets_max)
     return error{errc::resource_exhausted,
                  "the cluster has " + std::to_string(datasets_max) + " datasets already: delete some"};

@@ -14,6 +14,10 @@
 namespace troupe::metadata {
 namespace {
 
+const char* kind_of(data_format format) {
+  return format == data_format::lines ? "lines" : format == data_format::records ? "records" : "bytes";
+}
+
 constexpr std::uint64_t split_bytes_max = 1ULL << 50;
 constexpr std::size_t counters_of_job_max = checks::counters_max;
 
@@ -147,8 +151,9 @@ result<job> state::draft_job(const create_job& c) const {
                                         (written ? " yet: it is still being written" : "")};
     }
     if (d->format != wanted_format)
-      return error{errc::failed_precondition, "job " + what.name + " does not read the format of dataset " + name +
-                                                  ": import it in another format"};
+      return error{errc::failed_precondition, "job " + what.name + " reads " + kind_of(wanted_format) +
+                                                  ", and dataset " + name + " has " + kind_of(d->format) +
+                                                  ": read_lines(), read_records<T>() and read_bytes() are for each"};
     if (d->format == data_format::records)
       TROUPE_TRY_VOID(checks::readable_as(d->schema, wanted_schema, name, what.name));
     if (c.copies == 0) copies = std::max(copies, d->copies);

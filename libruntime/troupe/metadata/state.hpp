@@ -99,6 +99,8 @@ class state {
   /// The dataset that has this segment, or has reserved its id and is still being written. None: a file of that id is
   /// trash (after a barrier).
   [[nodiscard]] std::optional<dataset_id> owner_of(segment_id id) const;
+  /// The id was given out at some time: without an owner now, the segment is gone for good.
+  [[nodiscard]] bool was_given_out(segment_id id) const noexcept { return id.value < next_segment_; }
   /// Whether a queued or running job has it among its inputs.
   [[nodiscard]] bool is_read(dataset_id id) const;
 

@@ -66,7 +66,8 @@ result<std::vector<std::string>> build_command(const build_request& request) {
                                    "-Wall",  "-shared",    "-fPIC", "-fvisibility=hidden"};
   // gcc marks template statics as unique in the process, which would merge them across modules; clang does not, and
   // does not know the flag.
-  if (compiler.find("clang") == std::string::npos) command.emplace_back("-fno-gnu-unique");
+  if (compiler.find("clang") == std::string::npos)
+    command.insert(command.end(), {"-fno-gnu-unique", "-Wno-maybe-uninitialized"});
   command.insert(command.end(), {"-I", include});
   command.insert(command.end(), request.sources.begin(), request.sources.end());
   command.insert(command.end(), request.flags.begin(), request.flags.end());

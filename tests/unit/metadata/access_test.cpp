@@ -55,6 +55,16 @@ TEST_CASE("a join token is worth nothing with another secret, after its time, on
   CHECK(c.refused(use_join_token{id_of('1'), hash_a, member}).message().find("expired") != std::string::npos);
 }
 
+TEST_CASE("a join token is worth nothing any more to the member that it let in, once that is there", "[metadata]") {
+  cluster c;
+  c.must(create_token{join_token('1', 5)});
+  const auto one = identity_of<member_id>(1);
+  c.must(use_join_token{id_of('1'), hash_a, one});
+  c.must(use_join_token{id_of('1'), hash_a, one});
+  c.join(1);
+  CHECK(c.refused(use_join_token{id_of('1'), hash_a, one}).code() == errc::permission_denied);
+}
+
 TEST_CASE("a join token does not take the place of a member that is there, or of one that was put out", "[metadata]") {
   cluster c;
   const auto there = c.join(1);
