@@ -60,7 +60,7 @@ std::optional<http_caller> user_of(const metadata::state& s, std::string_view be
     return std::nullopt;
   const auto user = access.users.find(known.user);
   if (user == access.users.end()) return std::nullopt;
-  return http_caller{user->first, to_access(user->second.role)};
+  return http_caller{user->first, to_access(user->second.role), false};
 }
 
 std::optional<http_caller> find_caller(const api_services& s, std::string_view bearer,
@@ -71,7 +71,7 @@ std::optional<http_caller> find_caller(const api_services& s, std::string_view b
       if (const auto mine = s.security->credentials())
         counts = shown->cluster == s.cluster && !mine->is_revoked(shown->member);
     if (!counts) return std::nullopt;
-    return http_caller{"cluster token", http_access::admin};
+    return http_caller{"cluster token", http_access::admin, true};
   }
   const auto now =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())

@@ -154,6 +154,8 @@ result<void> daemon::impl::begin_work() {
   options.authenticate = [this](std::string_view bearer, const transport::connection& stream) {
     return find_caller(*services, bearer, stream);
   };
+  options.rate.per_second = config.requests_per_second;
+  options.rate.burst = 2.0 * config.requests_per_second;
   // Appends are data: who wrote which record is for the datasets to say.
   options.deed = [this](transport::http_deed deed) {
     if (!deed.what.ends_with("/records")) note_deed(*services, std::move(deed));

@@ -13,6 +13,7 @@
 #include <troupe/transport/awaiting.hpp>
 #include <troupe/transport/connection.hpp>
 #include <troupe/transport/http_router.hpp>
+#include <troupe/transport/request_rate.hpp>
 
 namespace troupe::transport {
 
@@ -22,6 +23,8 @@ class http_session;  // one connection, http_session.hpp
 struct http_caller {
   std::string name;
   http_access may = http_access::viewer;
+  /// The cluster itself: no user, and as often as it likes.
+  bool cluster = false;
 };
 
 /// One request that may have changed something.
@@ -129,14 +132,17 @@ struct http_server_options {
   std::chrono::milliseconds write_time_max = limits::request_time_max;      ///< for the client to take up one write
   std::chrono::milliseconds long_poll_time_max = limits::long_poll_time_max;
   std::size_t connections_max = limits::http_connections_max;
+  /// … of one address that is not loopback: half of them, so that others get in while one program runs wild.
+  std::size_t connections_per_address_max = limits::http_connections_max / 2;
+  request_rate::limits rate;  ///< of each user, over all connections and tokens
 };
 
 /// Serves HTTP/1.1 on connections that the gate hands over. One coroutine a connection, on the connection's strand;
 /// handlers run there too and must not block: what takes long goes elsewhere and is awaited (await_result).
 ///
 /// Before a handler runs: Host must be ours (else 421; where TLS tells the name, it need not), Origin absent or the
-/// same origin (403), the token right (401; the connection is closed), the path and method known (404, 405), the
-/// caller's role enough (403). Every error is problem+json.
+/// same origin (403), the token right (401; the connection is closed), its user not too fast (429, with Retry-After),
+/// the path and method known (404, 405), the caller's role enough (403). Every error is problem+json.
 class http_server {
  public:
   http_server(http_server_options options, http_router router, telemetry::logger& log, telemetry::metrics& metrics);

@@ -270,3 +270,51 @@ TEST_CASE("HTTP/1.0 gets its stream without chunks, ended by the end") {
   CHECK(all.find("chunked") == std::string::npos);
   CHECK(all.size() - (all.find("\r\n\r\n") + 4) == 100'000);
 }
+
+TEST_CASE(
+    "a user who asks too often is told when to come back, on a connection that goes on; others are not concerned") {
+  http_router routes;
+  int calls = 0;
+  routes.get("/count", [&](http_request&, http_response& response) -> awaitable<void> {
+    ++calls;
+    co_await response.send(200, "text/plain", "counted");
+  });
+  http_server_options options;
+  options.rate = {.per_second = 0.001, .burst = 3, .callers_max = 10};
+  options.authenticate = [](std::string_view bearer, const connection&) -> std::optional<http_caller> {
+    return http_caller{std::string(bearer), http_access::viewer, bearer == "cluster"};
+  };
+  web w(std::move(routes), options);
+  const auto ask = [](const std::string& who) {
+    return "GET /count HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + who + "\r\n\r\n";
+  };
+  auto c = w.raw();
+  for (int i = 0; i < 3; ++i) {
+    c.send(ask("ann"));
+    CHECK(is_status(c.read_until("counted"), 200));
+  }
+  for (int i = 0; i < 2; ++i) {
+    c.send(ask("ann"));
+    const auto refused = c.read_until("}");
+    CHECK(is_status(refused, 429));
+    const auto field = refused.find("Retry-After: ");
+    REQUIRE(field != std::string::npos);
+    const auto seconds = std::stoi(refused.substr(field + 13));
+    CHECK(seconds > 900);
+    CHECK(seconds <= 1'000);
+    CHECK(refused.find("too many requests of ann") != std::string::npos);
+    CHECK(refused.find("Connection: close") == std::string::npos);
+  }
+  CHECK(calls == 3);
+  // The same user elsewhere is the same user; another one, and the cluster itself, go on.
+  auto second = w.raw();
+  second.send(ask("ann"));
+  CHECK(is_status(second.read_until("}"), 429));
+  c.send(ask("bob"));
+  CHECK(is_status(c.read_until("counted"), 200));
+  for (int i = 0; i < 10; ++i) {
+    c.send(ask("cluster"));
+    CHECK(is_status(c.read_until("counted"), 200));
+  }
+  CHECK(w.metrics.prometheus_text().find("troupe_http_too_fast_total 3") != std::string::npos);
+}
