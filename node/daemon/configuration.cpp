@@ -67,6 +67,10 @@ void apply_setting(configuration& c, const std::string& key, const std::vector<s
     c.gone_after_ms = size();
   else if (key == "requests-per-second")
     c.requests_per_second = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(size(), 1, requests_per_second_max));
+  else if (key == "worker-network")
+    c.worker_network = one();
+  else if (key == "debuggable")
+    c.debuggable = one() == "true";
   else if (key == "log-file")
     c.log_file = one();
   else if (key == "log-level")
@@ -163,6 +167,14 @@ parsed parse(int argc, char** argv) {
   app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")
       ->envname("TROUPE_NODE_LOG_FILE");
   app.add_option("--log-level", c.log_level, "debug, info, warning or error")->envname("TROUPE_NODE_LOG_LEVEL");
+  app.add_option("--worker-network", c.worker_network,
+                 "Whether tasks may use the network: on-request (jobs that ask for it: run --network; the default), "
+                 "forbidden, or allowed to all")
+      ->check(CLI::IsMember({"on-request", "forbidden", "allowed"}))
+      ->envname("TROUPE_NODE_WORKER_NETWORK");
+  app.add_flag("--debuggable", c.debuggable,
+               "Leave core files and let debuggers of this user in, which then see keys and tokens")
+      ->envname("TROUPE_NODE_DEBUGGABLE");
   app.add_flag("--again", c.again, "Given by a node that starts anew by itself")->group("");
   try {
     // CLI11 lets a configuration file win over the environment, so files become the defaults before anything else is
@@ -217,6 +229,8 @@ result<void> remember(const configuration& c) {
     text += "gone-after-ms = " + std::to_string(c.gone_after_ms) + "\n";
   if (c.requests_per_second != configuration().requests_per_second)
     text += "requests-per-second = " + std::to_string(c.requests_per_second) + "\n";
+  if (c.worker_network != configuration().worker_network) text += "worker-network = " + quoted(c.worker_network) + "\n";
+  if (c.debuggable) text += "debuggable = true\n";
   if (!c.log_file.empty()) text += "log-file = " + quoted(c.log_file) + "\n";
   text += "log-level = " + quoted(c.log_level) + "\n";
   const auto path = c.data + "/node.toml";

@@ -29,6 +29,8 @@ struct configuration {
   std::uint32_t requests_per_second = 10'000;  ///< of each user to the HTTP API of this node
   std::string log_file;                        ///< empty: standard error
   std::string log_level = "info";
+  std::string worker_network = "on-request";  ///< or «forbidden», «allowed»
+  bool debuggable = false;                    ///< leaves core files and may be traced, keys and tokens included
   bool again = false;  ///< --again: a node that was fenced and starts anew by itself; a full disk is waited for
 };
 

@@ -132,7 +132,9 @@ http_session::verdict http_session::check_origin() const {
             {errc::permission_denied, "this node is not \"" + std::string(host.substr(0, 128)) +
                                           "\"; a web page under another name must not reach it"}};
   // Browsers send Origin; programs don't. Only a page that this very node served may ask.
-  if (head.count("Origin") > 0 && !equal_ignoring_case(head.field("Origin"), "http://" + std::string(host)) &&
+  const bool plain_page =
+      !stream_.is_encrypted() && equal_ignoring_case(head.field("Origin"), "http://" + std::string(host));
+  if (head.count("Origin") > 0 && !plain_page &&
       !equal_ignoring_case(head.field("Origin"), "https://" + std::string(host)))
     return {403,
             {errc::permission_denied,
@@ -144,6 +146,12 @@ std::optional<http_caller> http_session::find_caller() const {
   constexpr std::string_view scheme = "Bearer ";
   const auto& head = parser_->head();
   const auto& options = server_->options;
+  if (options.authenticate_cookie && head.count("Authorization") == 0) {
+    const auto cookie = find_cookie(head, options.cookie);
+    auto found = cookie ? options.authenticate_cookie(*cookie) : std::nullopt;
+    if (found) found->by_cookie = true;
+    return found;
+  }
   const auto value = head.field("Authorization");
   if (head.count("Authorization") != 1 || value.size() <= scheme.size() ||
       !equal_ignoring_case(value.substr(0, scheme.size()), scheme))
@@ -151,7 +159,7 @@ std::optional<http_caller> http_session::find_caller() const {
   const auto bearer = value.substr(scheme.size());
   if (options.authenticate) return options.authenticate(bearer, stream_);
   if (options.token.empty() || !equal_constant_time(bearer, options.token)) return std::nullopt;
-  return http_caller{"cluster token", http_access::admin, true};
+  return http_caller{"cluster token", http_access::admin, true, false};
 }
 
 void http_session::note_deed() const {
@@ -214,6 +222,13 @@ awaitable<void> http_session::handle() {
       co_await refuse_for_now(response, wait);
       co_return;
     }
+  }
+  if (caller_ && caller_->by_cookie && parser_->head().count("Origin") != 1 && request.method() != "GET" &&
+      request.method() != "HEAD") {
+    const error why{errc::permission_denied, "with a cookie, what changes something must say its Origin"};
+    co_await response.send_problem(403, why);
+    note_deed();
+    co_return;
   }
   if (!target) {
     co_await response.send_problem(400, target.error());
