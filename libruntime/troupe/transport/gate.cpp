@@ -32,7 +32,7 @@ constexpr unsigned char tls_handshake_record = 22;  ///< the first byte of every
 constexpr auto out_of_descriptors_pause = std::chrono::milliseconds(100);
 
 bool begins_http(bytes_view first) {
-  constexpr std::array<bytes_view, 7> methods{"GET ", "POST", "PUT ", "DELE", "HEAD", "OPTI", "PATC"};
+  constexpr std::array<bytes_view, 9> methods{"GET ", "POST", "PUT ", "DELE", "HEAD", "OPTI", "PATC", "TRAC", "CONN"};
   return std::find(methods.begin(), methods.end(), first) != methods.end();
 }
 
