@@ -17,6 +17,9 @@ namespace troupe::actors {
 
 class basp_bridge;
 
+/// Whether workers may make sockets: those of jobs that ask for it (dataflow::network_parameter), none, all.
+enum class worker_network : std::uint8_t { on_request, forbidden, allowed };
+
 struct worker_pool_options {
   std::filesystem::path worker_program;  ///< of troupe-worker
   std::uint32_t workers_max =
@@ -30,6 +33,7 @@ struct worker_pool_options {
   std::string scratch_directory = "/tmp";  ///< of workers' files without a name, for what exceeds a task's memory
   std::chrono::milliseconds chunk_wait_max{
       120'000};  ///< for memory or for the release of output; then the attempt fails, unblamed
+  worker_network network = worker_network::on_request;
 };
 
 /// A chunk of a last stage's output. `bytes` lies in shared memory and stays valid until the last copy of `hold` is

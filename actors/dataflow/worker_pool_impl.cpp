@@ -189,11 +189,12 @@ void worker_pool_impl::loop() {
 
 // Processes
 
-worker_pool_impl::worker* worker_pool_impl::fork_one() {
-  auto process = fork_worker(options_.worker_program.string());
+worker_pool_impl::worker* worker_pool_impl::fork_one(bool network) {
+  auto process = fork_worker(options_.worker_program.string(), network);
   if (!process) return nullptr;
   auto w = std::make_unique<worker>();
   w->owner = owner_id{++last_id_};
+  w->network = network;
   fill_random(&w->token, sizeof w->token);
   w->process = std::move(*process);
   w->since = clock::now();

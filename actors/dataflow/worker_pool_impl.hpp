@@ -51,7 +51,8 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   struct attempt {
     dataflow::task_assignment assignment;
     std::shared_ptr<attempt_observer> observer;
-    bytes order;  ///< what the worker is sent
+    bytes order;           ///< what the worker is sent
+    bool network = false;  ///< it needs a worker that may make sockets
     std::uint64_t serial = 0;
     clock::time_point started{};
     std::optional<clock::time_point> kill_at;          ///< a cancel's grace
@@ -77,6 +78,7 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
     caf::actor host;
     worker_state state = worker_state::starting;
     std::string module_hash;
+    bool network = false;  ///< it may make sockets; for life, as its module
     std::uint64_t tasks_done = 0;
     clock::time_point since{};  ///< of `state`
     std::unique_ptr<attempt> task;
@@ -100,7 +102,7 @@ class worker_pool_impl : public std::enable_shared_from_this<worker_pool_impl> {
   void later(std::function<void()> call) { later_.push_back(std::move(call)); }
 
   // worker_pool_impl.cpp: processes
-  worker* fork_one();
+  worker* fork_one(bool network);
   void watch(int fd, std::uint64_t tag);
   worker* by_token(std::uint64_t token);
   void kill_worker(worker& w);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <caf/send.hpp>
 #include <troupe/base/text.hpp>
+#include <troupe/dataflow/engine_parameters.hpp>
 
 #include "actors/dataflow/worker_messages.hpp"
 #include "actors/dataflow/worker_pool_impl.hpp"
@@ -42,6 +43,16 @@ void worker_pool_impl::on_run(task_assignment assignment, std::shared_ptr<attemp
   if (closing_) return refuse({failure_kind::cancelled, "the node is going down", {}, 0, {}, {}});
   if (runs) return refuse(engine_failure(to_string(key) + " runs here already"));
   const auto& a = task->assignment;
+  const auto asked = a.parameters.find(network_parameter);
+  const bool asks = asked != a.parameters.end() && asked->second == "yes";
+  if (asks && options_.network == worker_network::forbidden)
+    return refuse({failure_kind::user_code,
+                   "the job asks for the network, which this node's owner forbids (--worker-network)",
+                   {},
+                   0,
+                   {},
+                   {}});
+  task->network = asks || options_.network == worker_network::allowed;
   task->order =
       codec::encode(task_order{a.key, a.module_path, a.module_hash, a.job_name, a.parameters, a.partitions, a.seed,
                                a.now_unix_ms, a.memory_bytes, a.branch, a.branch_task, options_.scratch_directory});
@@ -72,11 +83,12 @@ bool worker_pool_impl::place(std::unique_ptr<attempt>& task) {
   for (auto& [owner, w] : workers_) {
     if (w->state == worker_state::ending) ++ending;
     if (w->state != worker_state::idle) continue;
-    if (w->module_hash == task->assignment.module_hash) {
+    const bool fits = w->network == task->network;
+    if (fits && w->module_hash == task->assignment.module_hash) {
       assign(*w, std::move(task));
       return true;
     }
-    if (w->module_hash.empty())
+    if (fits && w->module_hash.empty())
       blank = w.get();
     else if (oldest == nullptr || w->since < oldest->since)
       oldest = w.get();
@@ -90,7 +102,7 @@ bool worker_pool_impl::place(std::unique_ptr<attempt>& task) {
     if (oldest != nullptr && ending == 0) kill_worker(*oldest);
     return false;
   }
-  auto* fresh = fork_one();
+  auto* fresh = fork_one(task->network);
   if (fresh == nullptr) {
     fail_attempt(std::move(task),
                  engine_failure("a worker process could not be started: out of processes, descriptors or memory"));

@@ -54,10 +54,6 @@ struct child_plan {
   ::setpriority(PRIO_PROCESS, 0, 19);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
-  if (const int oom = ::open("/proc/self/oom_score_adj", O_WRONLY); oom >= 0) {
-    [[maybe_unused]] const auto written = ::write(oom, "1000", 4);
-    ::close(oom);
-  }
   ::execve(plan.program, plan.arguments, plan.environment);
   static constexpr char text[] = "the worker program cannot be executed\n";
   [[maybe_unused]] const auto written = ::write(2, text, sizeof text - 1);
@@ -66,7 +62,7 @@ struct child_plan {
 
 }  // namespace
 
-result<worker_process> fork_worker(const std::string& program) {
+result<worker_process> fork_worker(const std::string& program, bool network) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     return error::from_errno("socketpair", "for a worker", errno);
@@ -88,8 +84,9 @@ result<worker_process> fork_worker(const std::string& program) {
   // No credentials, no settings of the daemon's: only what finds libraries, says the time, and steers sanitizers in our
   // own tests.
   std::vector<std::string> kept{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
-  for (const char* variable : {"LD_LIBRARY_PATH", "TZ", "TROUPE_WORKER_NETWORK", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-                               "TSAN_OPTIONS", "LSAN_OPTIONS"})
+  if (network) kept.emplace_back("TROUPE_WORKER_NETWORK=allowed");
+  for (const char* variable :
+       {"LD_LIBRARY_PATH", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"})
     if (const char* value = std::getenv(variable); value != nullptr)
       kept.push_back(std::string(variable) + "=" + value);
   std::vector<char*> environment;

@@ -16,9 +16,9 @@ struct worker_process {
 };
 
 /// Forks and executes `program`. It dies with the calling thread (PDEATHSIG), so that must be a permanent one. It
-/// inherits fd 3 and 4 and an environment of a few names; it is the first victim of the out-of-memory killer, has nice
-/// 19, no core file, and a process group of its own.
-result<worker_process> fork_worker(const std::string& program);
+/// inherits fd 3 and 4 and an environment of a few names, which say whether it may make sockets; it has nice 19, no
+/// core file, and a process group of its own.
+result<worker_process> fork_worker(const std::string& program, bool network);
 
 /// «killed by signal 11 (Segmentation fault)», «ended with status 3». `status` as waitpid gives it.
 std::string describe_end(int status);

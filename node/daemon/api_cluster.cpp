@@ -68,13 +68,17 @@ awaitable<void> events(api_services& s, http_request& request, http_response& re
   const auto after = request.query_number("after", 0, 0, UINT64_MAX);
   const auto limit = request.query_number("limit", 1'000, 1, limits::events_kept_max);
   const auto wait_ms = request.query_number("wait_ms", 0, 0, 3'600'000);
-  for (const auto* number : {&after, &limit, &wait_ms})
+  const auto last = request.query_number("last", 0, 0, limits::events_kept_max);
+  for (const auto* number : {&after, &limit, &wait_ms, &last})
     if (!*number) co_return (void) co_await response.send_problem(number->error());
+  // Ids have no gaps.
+  const auto newest = s.journal.last_id();
+  const auto from = *last == 0 ? *after : std::max(*after, newest - std::min(newest, *last));
   const auto deadline = request.poll_deadline(std::chrono::milliseconds(*wait_ms));
   api::list<api::event> out;
   for (;;) {
     const auto seen = s.changes.generation();
-    for (const auto& e : s.journal.after(*after, *limit)) out.items.push_back(to_api(e));
+    for (const auto& e : s.journal.after(from, *limit)) out.items.push_back(to_api(e));
     if (!out.items.empty()) break;
     const bool changed = co_await request.wait_for(
         s.changes, seen, deadline);  // a statement of its own: g++ 12 miscompiles co_await behind ||

@@ -1,6 +1,7 @@
 #include <actors/supervision/cluster_actors.hpp>
 #include <algorithm>
 #include <charconv>
+#include <troupe/dataflow/engine_parameters.hpp>
 
 #include "node/daemon/api_paging.hpp"
 #include "node/daemon/api_services.hpp"
@@ -98,6 +99,20 @@ awaitable<result<std::vector<metadata::open_end>>> find_open_ends(api_services& 
   co_return ends;
 }
 
+/// Whether a job may use the network goes along with its parameters, so that it is kept, shown and followed like them.
+result<void> add_network(const api_services& s, const api::job_request& wanted,
+                         std::map<std::string, std::string>& parameters) {
+  for (const auto& [name, value] : parameters)
+    if (name.starts_with(dataflow::engine_parameter_prefix))
+      return error{errc::invalid_argument, "parameters that begin with " +
+                                               std::string(dataflow::engine_parameter_prefix) + " are troupe's own"};
+  if (!wanted.network) return ok();
+  if (s.network_forbidden)
+    return error{errc::permission_denied, "the owner of this node forbids the network to jobs (--worker-network)"};
+  parameters.emplace(dataflow::network_parameter, "yes");
+  return ok();
+}
+
 awaitable<void> create_job(api_services& s, http_request& request, http_response& response) {
   const auto body = co_await request.read_body(1 << 20);
   if (!body) co_return (void) co_await response.send_problem(body.error());
@@ -111,6 +126,8 @@ awaitable<void> create_job(api_services& s, http_request& request, http_response
   wish.replace = wanted->replace;
   wish.copies = wanted->copies;
   wish.parameters = wanted->parameters;
+  if (const auto good = add_network(s, *wanted, wish.parameters); !good)
+    co_return (void) co_await response.send_problem(good.error());
   fill_random(&wish.seed, sizeof wish.seed);
   auto ends = co_await find_open_ends(s, wanted->inputs);
   if (!ends) co_return (void) co_await response.send_problem(ends.error());

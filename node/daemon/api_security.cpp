@@ -51,9 +51,8 @@ awaitable<result<void>> may_have(api_services& s, const http_request& request, m
                     "from another machine the cluster's token counts along with a member's certificate only; a new "
                     "node needs a join token (`token create`)"};
   }
-  const auto token = security::token_text::parse(bearer);
-  if (!token || !token->join)
-    co_return error{errc::permission_denied, "a join token is missing: send Authorization: Bearer TOKEN"};
+  const auto token = security::token_text::parse(bearer, security::token_text::kind::join);
+  if (!token) co_return error{errc::permission_denied, "a join token is missing: send Authorization: Bearer TOKEN"};
   metadata::command command = metadata::use_join_token{token->id, token->hash(), member};
   const auto used = co_await propose(s, std::move(command));
   if (!used) co_return used.error();
@@ -123,11 +122,23 @@ awaitable<void> give_authority_key(api_services& s, http_request& request, http_
 
 // ---- tokens ----
 
+const char* name_of(metadata::token_kind kind) {
+  switch (kind) {
+    case metadata::token_kind::join:
+      return "join";
+    case metadata::token_kind::access:
+      return "access";
+    case metadata::token_kind::link:
+      return "link";
+    case metadata::token_kind::session:
+      return "session";
+  }
+  return "unknown";
+}
+
 api::token to_token(const metadata::token& t, std::int64_t now) {
-  const bool join = t.kind == metadata::token_kind::join;
-  api::token out{t.id,  join ? "join" : "access", t.user, {t.created_at_unix_ms}, {t.expires_at_unix_ms}, {}, {},
-                 "good"};
-  if (join) {
+  api::token out{t.id, name_of(t.kind), t.user, {t.created_at_unix_ms}, {t.expires_at_unix_ms}, {}, {}, "good"};
+  if (t.kind == metadata::token_kind::join) {
     out.uses_max = t.uses_max;
     out.uses = t.uses;
     if (t.uses >= t.uses_max) out.state = "used up";
@@ -164,7 +175,7 @@ awaitable<void> create_token(api_services& s, http_request& request, http_respon
         "this cluster has no certificates, so nodes join it on this machine only, with the cluster's token"};
     co_return (void) co_await response.send_problem(none);
   }
-  security::token_text made = security::token_text::make_access();
+  security::token_text made = security::token_text::make(security::token_text::kind::access);
   if (join) {
     const auto authority = security::certificate::parse(s.security->authority_pem(), "the authority's certificate");
     if (!authority) co_return (void) co_await response.send_problem(authority.error());

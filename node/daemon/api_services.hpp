@@ -56,6 +56,7 @@ struct api_services {
   telemetry::logger& log;
   log_port* logs = nullptr;           ///< nothing: this node cannot append yet
   node_security* security = nullptr;  ///< nothing: no certificates here
+  bool network_forbidden = false;     ///< to jobs
 };
 
 /// A node that stops or is fenced ends what waits in it; to a client that is one more node that can't answer now.
@@ -141,6 +142,7 @@ void add_log_routes(transport::http_router& router, api_services& s);
 void add_append_route(transport::http_router& router, api_services& s);
 void add_module_routes(transport::http_router& router, api_services& s);
 void add_job_routes(transport::http_router& router, api_services& s);
+void add_browser_routes(transport::http_router& router, api_services& s);
 void add_security_routes(transport::http_router& router, api_services& s);
 
 }  // namespace troupe::node

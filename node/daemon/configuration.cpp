@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +16,8 @@
 
 namespace troupe::node {
 namespace {
+
+constexpr std::uint32_t requests_per_second_max = 10'000'000;
 
 /// Every setting that a TOML file may hold, with how it is set from a word. One table for reading and for --help's
 /// names.
@@ -62,6 +65,12 @@ void apply_setting(configuration& c, const std::string& key, const std::vector<s
     c.task_time_limit_ms = size();
   else if (key == "gone-after-ms")
     c.gone_after_ms = size();
+  else if (key == "requests-per-second")
+    c.requests_per_second = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(size(), 1, requests_per_second_max));
+  else if (key == "worker-network")
+    c.worker_network = one();
+  else if (key == "debuggable")
+    c.debuggable = one() == "true";
   else if (key == "log-file")
     c.log_file = one();
   else if (key == "log-level")
@@ -151,9 +160,21 @@ parsed parse(int argc, char** argv) {
                  "A member that is away for so long loses its vote on the metadata to another (default: 600000)")
       ->check(CLI::PositiveNumber)
       ->envname("TROUPE_NODE_GONE_AFTER_MS");
+  app.add_option("--requests-per-second", c.requests_per_second,
+                 "Of each user to this node, twice as many at once; then 429 (default: 10000)")
+      ->check(CLI::Range(1U, requests_per_second_max))
+      ->envname("TROUPE_NODE_REQUESTS_PER_SECOND");
   app.add_option("--log-file", c.log_file, "Append the log to this file (default: standard error)")
       ->envname("TROUPE_NODE_LOG_FILE");
   app.add_option("--log-level", c.log_level, "debug, info, warning or error")->envname("TROUPE_NODE_LOG_LEVEL");
+  app.add_option("--worker-network", c.worker_network,
+                 "Whether tasks may use the network: on-request (jobs that ask for it: run --network; the default), "
+                 "forbidden, or allowed to all")
+      ->check(CLI::IsMember({"on-request", "forbidden", "allowed"}))
+      ->envname("TROUPE_NODE_WORKER_NETWORK");
+  app.add_flag("--debuggable", c.debuggable,
+               "Leave core files and let debuggers of this user in, which then see keys and tokens")
+      ->envname("TROUPE_NODE_DEBUGGABLE");
   app.add_flag("--again", c.again, "Given by a node that starts anew by itself")->group("");
   try {
     // CLI11 lets a configuration file win over the environment, so files become the defaults before anything else is
@@ -206,6 +227,10 @@ result<void> remember(const configuration& c) {
   if (c.task_time_limit_ms != 0) text += "task-time-limit-ms = " + std::to_string(c.task_time_limit_ms) + "\n";
   if (c.gone_after_ms != configuration().gone_after_ms)
     text += "gone-after-ms = " + std::to_string(c.gone_after_ms) + "\n";
+  if (c.requests_per_second != configuration().requests_per_second)
+    text += "requests-per-second = " + std::to_string(c.requests_per_second) + "\n";
+  if (c.worker_network != configuration().worker_network) text += "worker-network = " + quoted(c.worker_network) + "\n";
+  if (c.debuggable) text += "debuggable = true\n";
   if (!c.log_file.empty()) text += "log-file = " + quoted(c.log_file) + "\n";
   text += "log-level = " + quoted(c.log_level) + "\n";
   const auto path = c.data + "/node.toml";

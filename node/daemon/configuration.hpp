@@ -26,8 +26,11 @@ struct configuration {
   std::uint64_t task_memory_bytes = 0;    ///< a worker's own; 0: 1 GiB
   std::uint64_t task_time_limit_ms = 0;   ///< 0: none
   std::uint64_t gone_after_ms = 600'000;  ///< a voter that is away for so long loses its vote to another member
-  std::string log_file;                   ///< empty: standard error
+  std::uint32_t requests_per_second = 10'000;  ///< of each user to the HTTP API of this node
+  std::string log_file;                        ///< empty: standard error
   std::string log_level = "info";
+  std::string worker_network = "on-request";  ///< or «forbidden», «allowed»
+  bool debuggable = false;                    ///< leaves core files and may be traced, keys and tokens included
   bool again = false;  ///< --again: a node that was fenced and starts anew by itself; a full disk is waited for
 };
 

@@ -52,6 +52,9 @@ result<void> daemon::start() {
   pool.workers_max = d.workers_max();
   pool.memory_bytes = d.task_memory();
   pool.scratch_directory = d.directory->spill();
+  pool.network = d.config.worker_network == "forbidden" ? actors::worker_network::forbidden
+                 : d.config.worker_network == "allowed" ? actors::worker_network::allowed
+                                                        : actors::worker_network::on_request;
   TROUPE_TRY(d.pool, actors::worker_pool::start(*d.system, *d.bridge, *d.blocks, pool));
 
   d.work.emplace(d.io.get_executor());
@@ -141,7 +144,8 @@ result<void> daemon::impl::begin_work() {
                                 },
                                 log,
                                 &*log_calls,
-                                &*security});
+                                &*security,
+                                config.worker_network == "forbidden"});
   transport::http_router router;
   add_cluster_routes(router, *services);
   add_membership_routes(router, *services);
@@ -150,10 +154,15 @@ result<void> daemon::impl::begin_work() {
   add_module_routes(router, *services);
   add_job_routes(router, *services);
   add_security_routes(router, *services);
+  add_browser_routes(router, *services);
   transport::http_server_options options;
   options.authenticate = [this](std::string_view bearer, const transport::connection& stream) {
     return find_caller(*services, bearer, stream);
   };
+  options.cookie = cookie_name(identity.cluster_id);
+  options.authenticate_cookie = [this](std::string_view value) { return find_session(*services, value); };
+  options.rate.per_second = config.requests_per_second;
+  options.rate.burst = 2.0 * config.requests_per_second;
   // Appends are data: who wrote which record is for the datasets to say.
   options.deed = [this](transport::http_deed deed) {
     if (!deed.what.ends_with("/records")) note_deed(*services, std::move(deed));

@@ -63,7 +63,7 @@ result<void> daemon::impl::load_credentials() {
 result<void> daemon::impl::ask_for_certificate() {
   enrolment who{identity.member_id, card.token, identity.seeds, nullptr};
   const auto token = security::token_text::parse(card.token);
-  if (token && !token->join)
+  if (token && token->of != security::token_text::kind::join)
     return error{errc::invalid_argument, "this is a token for users; a node needs a join token (`token create`)"};
   bool optional = !token && config.tls != "always" && is_loopback(config.listen);
   for (const auto& seed : identity.seeds) optional = optional && is_loopback(seed);

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <troupe/security/confine.hpp>
 
 #include "node/daemon/configuration.hpp"
 #include "node/daemon/daemon.hpp"
@@ -50,6 +51,14 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "troupe-node: %s\n", opened.error().message().c_str());
       return 1;
     }
+  // Before any secret is read.
+  if (!parsed.value.debuggable)
+    if (const auto hidden = troupe::security::keep_memory_private(); !hidden)
+      log.warning("security", "core files of this node would hold its keys: " + hidden.error().message());
+  if (::geteuid() == 0)
+    log.warning("security",
+                "this node runs as root, and its tasks are root without root's powers: they may read and write root's "
+                "files. Run it as a user of its own");
   const auto data = parsed.value.data;
   const bool to_file = !parsed.value.log_file.empty();
   const bool again = parsed.value.again;

@@ -231,9 +231,10 @@ result<bool> node_security::look_for_new_files() {
   if (!given_) return false;
   const auto now = changed_mark();
   if (now.empty() || now == mark_) return false;
+  // Before they are read: what changes meanwhile is looked at again, and what is wrong is told once for each change.
+  mark_ = now;
   TROUPE_TRY(const auto m, read_material());
   TROUPE_TRY_VOID(use(m));
-  mark_ = now;
   return true;
 }
 

@@ -103,6 +103,21 @@ outcome<void> revoke(session& s, const arguments& given) {
   return done();
 }
 
+outcome<void> link(session& s, const arguments& given) {
+  api::link_request wanted;
+  if (given.has("--user")) wanted.user = given.get("--user");
+  TROUPE_TRY(auto* const client, s.client());
+  auto request = request_for("POST", "/links");
+  request.content_type = "application/json";
+  request.body = api::to_text(wanted);
+  TROUPE_TRY(const auto answer, client->send(std::move(request)));
+  auto made = api::from_text<api::new_link>(answer.body, "new link");
+  if (!made) return failure(made.error());
+  s.say("for " + made->user + ", once, until " + api::to_string(made->expires_at) + ":");
+  s.print(made->url + "\n");
+  return done();
+}
+
 outcome<void> audit(session& s, const arguments& given) {
   TROUPE_TRY(auto* const client, s.client());
   TROUPE_TRY(const auto last, given.number("--last", 1, 10'000));
@@ -192,6 +207,16 @@ std::vector<command> access_commands() {
        .words_max = 1,
        .completes = word_kind::node,
        .run = revoke},
+      {.name = "link",
+       .group = "access",
+       .usage = "link",
+       .summary = "Prints a link that opens the dashboard in a browser",
+       .help =
+           "It works once, within a minute; the browser then has a session of twelve hours, with your role. Whoever "
+           "has the cluster's token, which is no user, says whose link it shall be.",
+       .example = "link --user ann",
+       .options = {{"--user", "NAME", "of another user: for administrators"}},
+       .run = link},
       {.name = "audit",
        .group = "access",
        .usage = "audit",

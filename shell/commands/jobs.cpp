@@ -58,6 +58,7 @@ outcome<api::job_request> read_run(const arguments& given) {
   request.inputs.assign(inputs.begin() + 1, inputs.end());
   request.output = outputs[0];
   request.replace = given.has("--replace");
+  request.network = given.has("--network");
   TROUPE_TRY(const auto copies, given.number("--copies", 1, 100));
   request.copies = static_cast<std::uint32_t>(copies.value_or(0));
   return request;
@@ -259,6 +260,7 @@ std::vector<command> job_commands() {
                "has succeeded, and not before.",
        .example = "run word_count corpus to counts\nrun top_words corpus to top limit=20 --replace &",
        .options = {{"--replace", "", "OUTPUT may exist; the new one takes its place at the end"},
+                   {"--network", "", "its code may use the network, where the nodes' owner does not forbid it"},
                    {"--copies", "R", "of the output; as the inputs have by default"}},
        .words_min = 2,
        .words_max = any_number,

@@ -12,12 +12,46 @@ from support.cluster import BIN, Cluster
 WHY_NOT = hosts.enter()
 
 
+# Notes its arguments, and starts the unit's program as systemd would: detached, with its output where the properties say.
+SYSTEMD_RUN = '''#!/bin/sh
+here=$(dirname "$0")
+printf '%s\\n' "$@" >"$here/arguments"
+out=/dev/null unit=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --unit=*) unit=${1#--unit=} ;;
+    -p) shift; case $1 in StandardOutput=append:*) out=${1#StandardOutput=append:} ;; esac ;;
+    --*) ;;
+    *) break ;;
+  esac
+  shift
+done
+setsid "$@" </dev/null >>"$out" 2>&1 &
+echo $! >"$here/$unit.pid"
+'''
+SYSTEMCTL = '''#!/bin/sh
+here=$(dirname "$0")
+case "$*" in
+  "--user show-environment") exit 0 ;;
+  "--user --quiet is-active "*) shift 3; grep -q "^State:[[:space:]]*[^Z[:space:]]" "/proc/$(cat "$here/$1.pid")/status" 2>/dev/null ;;
+  *) echo "systemctl is not called like this: $*" >&2; exit 64 ;;
+esac
+'''
+
+
 @unittest.skipIf(WHY_NOT, WHY_NOT)
 class SpawnOnHosts(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="troupe-hosts-"))
         self.addCleanup(shutil.rmtree, self.folder, True)
-        self.hosts = hosts.Hosts(self.folder, ["one", "two", "three", "off"], silent=["off"])
+        # «two» has a systemd of its user's, as far as anybody asks it: programs of that name, which note how they were called.
+        self.tools = self.folder / "tools"
+        self.tools.mkdir()
+        for name, text in (("systemd-run", SYSTEMD_RUN), ("systemctl", SYSTEMCTL)):
+            (self.tools / name).write_text(text)
+            (self.tools / name).chmod(0o755)
+        systemd = {"PATH": f"{self.tools}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "XDG_RUNTIME_DIR": self.tools}
+        self.hosts = hosts.Hosts(self.folder, ["one", "two", "three", "off"], silent=["off"], environment={"two": systemd})
         self.addCleanup(self.hosts.close)
         self.cluster = Cluster(nodes=1, up=False, memory="64MiB")
         self.addCleanup(self.cluster.close)
@@ -98,6 +132,44 @@ class SpawnOnHosts(unittest.TestCase):
         while self.hosts.processes("two"):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.05)
+
+    def test_where_the_user_has_a_systemd_the_node_is_a_unit_of_it(self):
+        c = self.cluster
+        done = self.spawn("two")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(c.nodes()["node2"]["state"], "alive")
+        arguments = (self.tools / "arguments").read_text().splitlines()
+        data = self.hosts.home("two") / "troupe" / "local" / "node2"
+        log = f"append:{data}/node.log"
+        before = ["--quiet", "--user", "--collect", "--unit=troupe-local-node2", "-p", f"StandardOutput={log}", "-p", f"StandardError={log}", "-p", "NoNewPrivileges=yes", "-p", "UMask=0077"]
+        self.assertEqual(arguments[:len(before)], before)
+        program, *options = arguments[len(before):]
+        self.assertEqual(pathlib.Path(program).name, "troupe-node")
+        self.assertEqual(options[:2], ["--data", str(data)])
+        self.assertIn(self.hosts.address["two"] + ":0", options)
+        for secret in (c.token(), "troupe-join-"):
+            self.assertNotIn(secret, "\n".join(arguments))
+        # systemd-run knows these words: an unknown option or property would end it before it looks for a manager.
+        if shutil.which("systemd-run"):
+            real = subprocess.run(["systemd-run", *before, "--help"], capture_output=True, text=True)
+            self.assertEqual(real.returncode, 0, real.stderr)
+        # After its end it begins again as the same unit, with nothing but its data.
+        (pid,) = self.hosts.processes("two")
+        c.shell("kill", "node2")
+        self.wait_state("node2", "dead", "suspect")
+        c.shell("start", "node2")
+        self.wait_state("node2", "alive")
+        self.assertEqual((self.tools / "arguments").read_text().splitlines(), before + [program, "--data", str(data)])
+        self.assertNotEqual(self.hosts.processes("two"), [pid])
+        # A unit that ends before it is ready is told at once, with its last words.
+        c.shell("kill", "node2")
+        self.wait_state("node2", "dead", "suspect")
+        (data / "identity.json").unlink()
+        begun = time.monotonic()
+        failed = c.run("start", "node2")
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("its identity.json is gone", failed.stderr)
+        self.assertLess(time.monotonic() - begun, 20)
 
     def test_programs_are_copied_and_other_versions_are_refused(self):
         bin_there = self.hosts.home("one") / "troupe" / "bin"

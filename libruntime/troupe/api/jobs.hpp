@@ -19,9 +19,10 @@ struct job_request {
   bool replace = false;
   std::uint32_t copies = 0;  ///< of the output; 0: as the inputs
   std::map<std::string, std::string> parameters;
+  bool network = false;  ///< its code may use the network, unless a node's owner forbids it
   static constexpr std::array required{"job", "inputs", "output"};
 };
-BOOST_DESCRIBE_STRUCT(job_request, (), (job, module_hash, inputs, output, replace, copies, parameters))
+BOOST_DESCRIBE_STRUCT(job_request, (), (job, module_hash, inputs, output, replace, copies, parameters, network))
 
 struct job_error {
   std::string message;

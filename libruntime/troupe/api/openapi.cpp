@@ -169,9 +169,19 @@ void answer_of(document_maker& d, const char* path, const char* method, const ch
                                      json::object{{problem_media_type, json::object{{"schema", std::move(schema)}}}}}});
 }
 
+/// Answers of an open route besides the good one, which are no problems in JSON.
+void answers_of(document_maker& d, const char* path, const char* media_type,
+                std::vector<std::pair<const char*, const char*>> statuses) {
+  auto& answers = d.paths[path].at("get").at("responses").get_object();
+  for (const auto& [status, description] : statuses)
+    answers.emplace(status, json::object{{"description", description},
+                                         {"content", json::object{{media_type, json::object{{"schema", text}}}}}});
+}
+
 void add_cluster_routes(document_maker& d) {
   d.route("get", "/livez", "The process answers", {}, {"200", "text/plain", text}, {}, true);
   d.route("get", "/readyz", "The node has joined and takes requests", {}, {"200", "text/plain", text}, {}, true);
+  answers_of(d, "/readyz", "text/plain", {{"503", "not yet, or not any more"}});
   d.route("get", "/metrics", "Counters and histograms for Prometheus", {}, {"200", "text/plain", text});
   d.route("get", "/api/v1/openapi.json", "This document", {}, {"200", json_type, json::object{}});
   d.route("get", "/api/v1/cluster", "The cluster, and the node that answers", {},
@@ -191,6 +201,7 @@ void add_cluster_routes(document_maker& d) {
   d.route("get", "/api/v1/actors", "The tree of actors as it is now", {}, {"200", json_type, d.make.list_of<actor>()});
   d.route("get", "/api/v1/events", "What happened, oldest first",
           {{"after", "integer", "id of the last event seen"},
+           {"last", "integer", "only so many of the newest"},
            {"limit", "integer", "at most so many"},
            {"wait_ms", "integer", "waits so long for the first one"}},
           {"200", json_type, d.make.list_of<event>()});
@@ -220,8 +231,10 @@ void add_data_routes(document_maker& d) {
   d.route("delete", "/api/v1/datasets/{name}", "Deletes a dataset; refused while a job reads it", {},
           {"204", nullptr, {}});
   d.route("get", "/api/v1/datasets/{name}/export", "The whole dataset in order",
-          {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}},
-          {"200", "application/octet-stream", binary});
+          {{"format", "string", "lines, tsv, csv or json (lines of JSON)"}}, {"200", "text/plain", binary});
+  auto& exported = d.paths["/api/v1/datasets/{name}/export"].at("get").at("responses").at("200").at("content");
+  for (const auto* other : {"text/csv", "application/x-ndjson"})
+    exported.get_object().emplace(other, json::object{{"schema", binary}});
   d.route("get", "/api/v1/datasets/{name}/records",
           "Records, a line of JSON each: the first of the dataset, or of one partition from an offset on",
           {{"limit", "integer", "at most so many; 10 by default, 1000 from an offset on"},
@@ -281,6 +294,17 @@ void add_security_routes(document_maker& d) {
   d.route("delete", "/api/v1/users/{name}", "Ends a user, with all tokens", {}, {"204", nullptr, {}});
   d.route("post", "/api/v1/nodes/{name}/revoke", "Stops believing a node's certificate", {}, {"204", nullptr, {}},
           body{json_type, d.make.of<revoke_request>()});
+  d.route("post", "/api/v1/links", "Makes a link that lets a browser in once, within a minute", {},
+          {"201", json_type, d.make.of<new_link>()}, body{json_type, d.make.of<link_request>()});
+  d.route("get", "/login", "Where a link leads: takes its code for a cookie", {{"code", "string", "of the link"}},
+          {"303", nullptr, {}}, {}, true);
+  d.route("post", "/logout", "Ends a browser's session", {}, {"204", nullptr, {}});
+  answers_of(d, "/login", "text/html",
+             {{"400", "this is no link's code"},
+              {"403", "used, over, or unknown"},
+              {"503", "the cluster could not be asked"}});
+  d.route("get", "/", "The dashboard", {}, {"200", "text/html", text}, {}, true);
+  answers_of(d, "/", "text/html", {{"401", "no session: how to get a link"}});
   d.route("get", "/api/v1/audit", "Who changed what, oldest first",
           {{"after", "integer", "number of the last entry seen"}, {"limit", "integer", "at most so many"}},
           {"200", json_type, d.make.list_of<audit_entry>()});

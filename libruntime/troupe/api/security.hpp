@@ -53,7 +53,7 @@ BOOST_DESCRIBE_STRUCT(user_change, (), (role))
 /// GET /api/v1/tokens, an item. DELETE /api/v1/tokens/ID revokes it.
 struct token {
   std::string id;
-  std::string kind;  ///< join, access
+  std::string kind;  ///< join, access, link, session
   std::string user;  ///< whose it is; of join: who made it
   timestamp created_at;
   timestamp expires_at;
@@ -78,6 +78,21 @@ struct new_token {
   timestamp expires_at;
 };
 BOOST_DESCRIBE_STRUCT(new_token, (), (id, token, expires_at))
+
+/// POST /api/v1/links: a link that lets a browser in once, within a minute. Of oneself; `user` is for administrators,
+/// and for the cluster's token, which is no user.
+struct link_request {
+  std::optional<std::string> user;
+};
+BOOST_DESCRIBE_STRUCT(link_request, (), (user))
+
+/// Its answer: the only time that the link is seen.
+struct new_link {
+  std::string url;
+  std::string user;
+  timestamp expires_at;
+};
+BOOST_DESCRIBE_STRUCT(new_link, (), (url, user, expires_at))
 
 /// POST /api/v1/nodes/NAME/revoke
 struct revoke_request {

@@ -18,6 +18,10 @@ inline constexpr std::size_t revoked_max = 10'000;
 inline constexpr std::uint32_t token_uses_max = 1'000;
 inline constexpr std::int64_t join_token_lifetime_ms_max = 7LL * 24 * 60 * 60 * 1000;
 inline constexpr std::int64_t access_token_lifetime_ms_max = 400LL * 24 * 60 * 60 * 1000;
+inline constexpr std::int64_t link_lifetime_ms_max = 10LL * 60 * 1000;
+inline constexpr std::int64_t session_lifetime_ms_max = 24LL * 60 * 60 * 1000;
+inline constexpr std::size_t links_per_user_max = 8;  ///< of each user; the oldest go, so that a viewer fills nothing
+inline constexpr std::size_t sessions_per_user_max = 32;
 inline constexpr std::int64_t dead_token_kept_ms = 7LL * 24 * 60 * 60 * 1000;  ///< to be looked at after its end
 
 /// What somebody may do; each may do what those before it may.
@@ -30,10 +34,12 @@ enum class role : std::uint8_t {
 BOOST_DESCRIBE_ENUM(role, viewer, submitter, operator_, admin)
 
 enum class token_kind : std::uint8_t {
-  join,    ///< lets a new member in
-  access,  ///< lets a user or program use the API
+  join,     ///< lets a new member in
+  access,   ///< lets a user or program use the API
+  link,     ///< lets a browser in, once
+  session,  ///< a browser's, in a cookie; made of a link
 };
-BOOST_DESCRIBE_ENUM(token_kind, join, access)
+BOOST_DESCRIBE_ENUM(token_kind, join, access, link, session)
 
 struct user {
   std::string name;
@@ -47,7 +53,7 @@ struct token {
   std::string id;    ///< its public part: 16 hex digits
   std::string hash;  ///< SHA-256 of its secret part, in hex
   token_kind kind = token_kind::join;
-  std::string user;  ///< of access: whose it is; of join: who made it
+  std::string user;  ///< whose it is; of join: who made it
   std::int64_t created_at_unix_ms = 0;
   std::int64_t expires_at_unix_ms = 0;
   std::uint32_t uses_max = 0;  ///< of join: how many members it lets in
@@ -136,6 +142,15 @@ struct note_certificate {
   certificate_note note;
 };
 BOOST_DESCRIBE_STRUCT(note_certificate, (), (id, note))
+
+/// A browser has shown a link's code: the link is used up, and the session, with an id and a hash of its own, is its
+/// user's from now on. `permission_denied` when the link is unknown, expired, revoked or used up.
+struct redeem_link {
+  std::string id;
+  std::string hash;
+  metadata::token session;
+};
+BOOST_DESCRIBE_STRUCT(redeem_link, (), (id, hash, session))
 
 /// This part of the replicated state, as a snapshot holds it.
 struct access_state {

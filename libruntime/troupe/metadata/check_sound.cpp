@@ -32,7 +32,7 @@ result<void> state::check_sound() const {
   for (const auto& [name, u] : access_.users)
     if (u.name != name || u.role > role::admin) return contradiction("user " + name + " is not what it is called");
   for (const auto& [id, t] : access_.tokens)
-    if (t.id != id || t.kind > token_kind::access) return contradiction("token " + id + " is not what it is called");
+    if (t.id != id || t.kind > token_kind::session) return contradiction("token " + id + " is not what it is called");
   if (access_.next_audit >= number_max) return contradiction("its audit log has more entries than there can be");
   for (const auto& [id, d] : datasets_) TROUPE_TRY_VOID(check_dataset(d));
   for (const auto& [first, r] : reservations_)

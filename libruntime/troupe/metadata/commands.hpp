@@ -164,12 +164,13 @@ struct noop {
 };
 BOOST_DESCRIBE_STRUCT(noop, (), (reserved))
 
-using command = std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import,
-                             abort_import, delete_dataset, report_damage, load_module, module_held, delete_module,
-                             create_job, start_job, commit_task, revoke_task, finish_job, cancel_job, noop,
-                             create_dataset, alter_dataset, take_over, release_partition, seal_and_open, add_holder,
-                             remove_holder, trim_partition, drain_member, remove_member, put_user, remove_user,
-                             create_token, revoke_token, use_join_token, revoke_member, note_audit, note_certificate>;
+using command =
+    std::variant<register_member, set_member_state, begin_import, allocate_segments, commit_import, abort_import,
+                 delete_dataset, report_damage, load_module, module_held, delete_module, create_job, start_job,
+                 commit_task, revoke_task, finish_job, cancel_job, noop, create_dataset, alter_dataset, take_over,
+                 release_partition, seal_and_open, add_holder, remove_holder, trim_partition, drain_member,
+                 remove_member, put_user, remove_user, create_token, revoke_token, use_join_token, revoke_member,
+                 note_audit, note_certificate, redeem_link>;
 
 /// What goes into the log. The time is the proposer's clock, so that `apply` needs none. A retry has the same id and no
 /// second effect.

@@ -152,6 +152,9 @@ class state {
   result<response> on(const revoke_member& c, std::int64_t now);
   result<response> on(const note_audit& c, std::int64_t now);
   result<response> on(const note_certificate& c, std::int64_t now);
+  result<response> on(const redeem_link& c, std::int64_t now);
+  result<response> add_token(token t, std::int64_t now);
+  void make_room_for(const token& fresh);
 
   // Members (apply_members.cpp)
   [[nodiscard]] std::string free_name() const;

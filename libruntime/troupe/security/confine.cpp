@@ -1,4 +1,5 @@
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -94,6 +95,24 @@ result<void> confine_process(bool network) {
   if (set < 0)
     return error{errc::unsupported, error::from_errno("seccomp", "a filter of system calls", errno).message()};
   if (set > 0) return error{errc::unsupported, "a thread of this process has another filter of system calls"};
+  return ok();
+}
+
+result<void> drop_powers() {
+  // Which ones there are depends on the kernel; the first unknown one ends the list. Without CAP_SETPCAP the bounding
+  // set stays, and counts for nothing, since no_new_privs is set before anything else runs.
+  for (int power = 0; ::prctl(PR_CAPBSET_READ, power, 0, 0, 0) >= 0; ++power)
+    (void)::prctl(PR_CAPBSET_DROP, power, 0, 0, 0);
+  (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) return error::from_errno("capset", "to nothing", errno);
+  return ok();
+}
+
+result<void> keep_memory_private() {
+  // Not RLIMIT_CORE: where core_pattern is a pipe, the kernel takes no notice of it (core(5)).
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return error::from_errno("prctl", "dumpable", errno);
   return ok();
 }
 

@@ -13,4 +13,14 @@ namespace troupe::security {
 /// processor has no such filters.
 result<void> confine_process(bool network);
 
+/// Gives up root's powers (capabilities) for good, and what was inherited of them; what a user owns stays reachable,
+/// and root's files to root. Of the calling thread and those that it begins. Nothing happens to a process without
+/// powers.
+result<void> drop_powers();
+
+/// Nobody reads this process's memory: it leaves no core file (nor does a program that takes them get one), and other
+/// processes of the same user may neither trace it nor open its /proc/PID/mem or environ. Root may, with its powers.
+/// Ends with exec.
+result<void> keep_memory_private();
+
 }  // namespace troupe::security

@@ -1,3 +1,4 @@
+#include <array>
 #include <troupe/base/random.hpp>
 #include <troupe/base/sha256.hpp>
 #include <troupe/security/token_text.hpp>
@@ -6,8 +7,8 @@ namespace troupe::security {
 
 namespace {
 
-constexpr std::string_view access_prefix = "troupe-access-";
-constexpr std::string_view join_prefix = "troupe-join-";
+/// In the order of token_text::kind.
+constexpr std::array<std::string_view, 4> prefixes{"troupe-join-", "troupe-access-", "troupe-link-", "troupe-session-"};
 constexpr std::size_t id_octets = 8;
 constexpr std::size_t secret_octets = 32;
 
@@ -25,28 +26,37 @@ std::string_view take_part(std::string_view& text) {
 
 }  // namespace
 
-token_text token_text::make_access() { return {false, random_hex(id_octets), random_hex(secret_octets), {}}; }
+token_text token_text::make(kind of) { return {of, random_hex(id_octets), random_hex(secret_octets), {}}; }
 
 token_text token_text::make_join(std::string authority_fingerprint) {
-  return {true, random_hex(id_octets), random_hex(secret_octets), std::move(authority_fingerprint)};
+  return {kind::join, random_hex(id_octets), random_hex(secret_octets), std::move(authority_fingerprint)};
 }
 
 result<token_text> token_text::parse(std::string_view text) {
   token_text out;
-  out.join = text.starts_with(join_prefix);
-  if (!out.join && !text.starts_with(access_prefix)) return error{errc::invalid_argument, "this is no token of troupe"};
-  text.remove_prefix(out.join ? join_prefix.size() : access_prefix.size());
+  std::size_t at = 0;
+  while (at < prefixes.size() && !text.starts_with(prefixes[at])) ++at;
+  if (at == prefixes.size()) return error{errc::invalid_argument, "this is no token of troupe"};
+  out.of = static_cast<kind>(at);
+  text.remove_prefix(prefixes[at].size());
   out.id = take_part(text);
   out.secret = take_part(text);
   out.fingerprint = take_part(text);
   const bool good = is_hex(out.id, 2 * id_octets) && is_hex(out.secret, 2 * secret_octets) && text.empty() &&
-                    (out.join ? is_hex(out.fingerprint, 2 * secret_octets) : out.fingerprint.empty());
+                    (out.of == kind::join ? is_hex(out.fingerprint, 2 * secret_octets) : out.fingerprint.empty());
   if (!good) return error{errc::invalid_argument, "a token of troupe is cut off or changed"};
   return out;
 }
 
+result<token_text> token_text::parse(std::string_view text, kind wanted) {
+  TROUPE_TRY(auto out, parse(text));
+  if (out.of != wanted) return error{errc::invalid_argument, "this token of troupe is for something else"};
+  return out;
+}
+
 std::string token_text::text() const {
-  return std::string(join ? join_prefix : access_prefix) + id + "." + secret + (join ? "." + fingerprint : "");
+  return std::string(prefixes[static_cast<std::size_t>(of)]) + id + "." + secret +
+         (of == kind::join ? "." + fingerprint : "");
 }
 
 std::string token_text::hash() const { return sha256_hex(secret); }

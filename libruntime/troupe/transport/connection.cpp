@@ -23,6 +23,19 @@ namespace {
 
 using boost::system::error_code;
 
+/// A second descriptor of a socket whose first one somebody else has: for cutting it off. The socket closes when both
+/// are closed.
+struct second_descriptor {
+  explicit second_descriptor(int of) : fd(::fcntl(of, F_DUPFD_CLOEXEC, 0)) {}
+  ~second_descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  second_descriptor(const second_descriptor&) = delete;
+  second_descriptor& operator=(const second_descriptor&) = delete;
+  void cut() const { ::shutdown(fd, SHUT_RDWR); }
+  const int fd;
+};
+
 /// One direction's operation and its deadline. The timer is only touched when it isn't already running for an earlier
 /// time: a stream of quick operations with far deadlines costs no timer work at all.
 struct direction {
@@ -58,15 +71,19 @@ struct connection::state : std::enable_shared_from_this<connection::state> {
   struct whereabouts {
     std::mutex mutex;
     std::weak_ptr<state> here;
+    std::weak_ptr<second_descriptor> released;  ///< once release_fd has given the first away
     bool close_asked = false;
 
     void ask_to_close() {
       std::shared_ptr<state> at;
+      std::shared_ptr<second_descriptor> elsewhere;
       {
         const std::lock_guard lock(mutex);
         close_asked = true;
         at = here.lock();
+        elsewhere = released.lock();
       }
+      if (elsewhere) return elsewhere->cut();
       if (at) asio::post(at->socket.get_executor(), [at] { at->close(); });
     }
   };
@@ -341,6 +358,13 @@ result<connection::released> connection::release_fd() {
     TROUPE_TRY(out.fd, start_pump(std::move(*this)));
   } else {
     TROUPE_TRY(out.fd, detach());
+    if (const auto known_as = state_->known_as) {
+      const auto second = std::make_shared<second_descriptor>(out.fd);
+      out.tickets.push_back(second);
+      const std::lock_guard lock(known_as->mutex);
+      known_as->released = second;
+      if (known_as->close_asked) second->cut();
+    }
     state_.reset();
   }
   return out;

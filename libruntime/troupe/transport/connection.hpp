@@ -56,8 +56,8 @@ class connection {
   void shutdown_send() noexcept;
   /// Operations underway end with `cancelled`. Can be called again.
   void close() noexcept;
-  /// A function that closes this connection, from any thread, wherever it has been moved by then (save by release_fd,
-  /// when it is not encrypted); harmless once it is gone.
+  /// A function that closes this connection, from any thread, wherever it has been moved by then (after release_fd as
+  /// long as the tickets live); harmless once it is gone.
   [[nodiscard]] std::function<void()> closer() const;
 
   [[nodiscard]] bool is_open() const noexcept;
@@ -75,8 +75,8 @@ class connection {
   void forget() noexcept;
 
   /// Lets go of the descriptor (non-blocking, close-on-exec): CAF takes it. Of an encrypted one it is the end of a pump
-  /// (pump.hpp), which then has the connection. `tickets` must be kept until CAF's
-  /// connection is known to be gone, because the gate refuses a second connection of the same member while they live.
+  /// (pump.hpp), which then has the connection. `tickets` must be kept until CAF's connection is known to be gone, and
+  /// no longer: while they live the gate refuses a second connection of the same member, and the socket stays open.
   /// Nothing may have been read ahead, and no operation may be underway.
   struct released {
     int fd = -1;

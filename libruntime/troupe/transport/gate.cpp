@@ -32,7 +32,7 @@ constexpr unsigned char tls_handshake_record = 22;  ///< the first byte of every
 constexpr auto out_of_descriptors_pause = std::chrono::milliseconds(100);
 
 bool begins_http(bytes_view first) {
-  constexpr std::array<bytes_view, 7> methods{"GET ", "POST", "PUT ", "DELE", "HEAD", "OPTI", "PATC"};
+  constexpr std::array<bytes_view, 9> methods{"GET ", "POST", "PUT ", "DELE", "HEAD", "OPTI", "PATC", "TRAC", "CONN"};
   return std::find(methods.begin(), methods.end(), first) != methods.end();
 }
 
@@ -55,7 +55,7 @@ struct gate::state : std::enable_shared_from_this<gate::state> {
         log(l),
         accepted(m.get_counter("troupe_gate_accepted_total", "Connections accepted by the gate")),
         refused(m.get_counter("troupe_gate_refused_total", "Connections that the gate closed")),
-        newcomers(std::make_shared<transport::newcomers>()),
+        newcomers(std::make_shared<transport::newcomers>(options.unauthenticated_per_address_max)),
         members(std::make_shared<member_registry>()),
         self(std::move(i)),
         rude(options.log_interval) {}
@@ -171,7 +171,7 @@ int gate::state::accept_some() {
 void gate::state::admit(tcp::socket socket) {
   connection stream(std::move(socket));
   if (newcomers->size() >= options.unauthenticated_max) newcomers->evict(1);
-  auto ticket = newcomers->add(stream.closer());
+  auto ticket = newcomers->add(stream.remote().address(), stream.closer());
   const auto executor = stream.executor();
   asio::co_spawn(executor, receive(shared_from_this(), std::move(stream), std::move(ticket)), asio::detached);
 }

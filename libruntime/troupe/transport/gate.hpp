@@ -14,6 +14,8 @@ struct gate_options {
   tcp::endpoint listen;  ///< port 0: any; beyond loopback only with credentials, and then only encrypted
   std::chrono::milliseconds handshake_time_max = limits::handshake_time_max;
   std::size_t unauthenticated_max = limits::connections_unauthenticated_max;
+  /// … of one address that is not loopback: a quarter, so that it takes several to push others out.
+  std::size_t unauthenticated_per_address_max = limits::connections_unauthenticated_max / 4;
   /// Rude peers share one log line per this time, with a count.
   std::chrono::milliseconds log_interval = std::chrono::seconds(10);
   int backlog = 1024;
@@ -23,7 +25,8 @@ struct gate_options {
 /// connection over. Believes nothing before.
 ///
 /// While more than `unauthenticated_max` connections have not shown who they are, the oldest of them goes when a new
-/// one comes: silence can fill the list but can't lock out a peer that answers. Out of descriptors, it waits and drops
+/// one comes: silence can fill the list but can't lock out a peer that answers. One address beyond its share pushes out
+/// its own. Out of descriptors, it waits and drops
 /// the silent ones instead of spinning. HTTP is told by its first bytes and stays unauthenticated until a request with
 /// a token has come (the HTTP server says so).
 ///

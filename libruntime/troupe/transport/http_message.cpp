@@ -33,6 +33,22 @@ std::size_t http_head::count(std::string_view name) const noexcept {
       std::count_if(fields.begin(), fields.end(), [&](const auto& f) { return equal_ignoring_case(f.name, name); }));
 }
 
+std::optional<std::string_view> find_cookie(const http_head& head, std::string_view name) noexcept {
+  for (const auto& field : head.fields) {
+    if (!equal_ignoring_case(field.name, "Cookie")) continue;
+    std::string_view left = field.value;
+    while (!left.empty()) {
+      const auto end = std::min(left.find(';'), left.size());
+      auto pair = left.substr(0, end);
+      left.remove_prefix(std::min(end + 1, left.size()));
+      pair.remove_prefix(std::min(pair.find_first_not_of(' '), pair.size()));
+      const auto equals = pair.find('=');
+      if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+    }
+  }
+  return std::nullopt;
+}
+
 std::string_view reason_phrase(int status) noexcept {
   switch (status) {
     case 100:
@@ -49,6 +65,8 @@ std::string_view reason_phrase(int status) noexcept {
       return "Moved Permanently";
     case 302:
       return "Found";
+    case 303:
+      return "See Other";
     case 304:
       return "Not Modified";
     case 400:

@@ -32,6 +32,9 @@ struct http_head {
   [[nodiscard]] std::size_t count(std::string_view name) const noexcept;
 };
 
+/// The value of the first cookie of that name (RFC 6265, 4.2).
+std::optional<std::string_view> find_cookie(const http_head& head, std::string_view name) noexcept;
+
 /// «OK», «Not Found»; «Unknown» for what this build doesn't know.
 std::string_view reason_phrase(int status) noexcept;
 

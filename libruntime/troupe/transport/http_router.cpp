@@ -35,7 +35,8 @@ void http_router::add(std::string method, std::string_view pattern, http_access 
 http_router::match http_router::find(std::string_view method, const http_target& target) const {
   const route* best = nullptr;
   std::size_t best_fixed = 0;
-  std::string allow;
+  std::string allow;  // of the patterns that fit best: /jobs/plan is no /jobs/{id}
+  std::size_t allow_fixed = 0;
   for (const auto& candidate : routes_) {
     if (candidate.segments.size() != target.segments.size()) continue;
     std::size_t fixed = 0;
@@ -48,6 +49,9 @@ http_router::match http_router::find(std::string_view method, const http_target&
     if (!fits) continue;
     const bool method_fits = candidate.method == method || (method == "HEAD" && candidate.method == "GET");
     if (!method_fits) {
+      if (fixed < allow_fixed) continue;
+      if (fixed > allow_fixed) allow.clear();
+      allow_fixed = fixed;
       allow += (allow.empty() ? "" : ", ") + candidate.method;
     } else if (best == nullptr || fixed > best_fixed) {
       best = &candidate;

@@ -134,8 +134,27 @@ http_server::state::state(http_server_options o, http_router r, telemetry::logge
       requests(m.get_counter("troupe_http_requests_total", "HTTP requests whose header was read")),
       refused(m.get_counter("troupe_http_refused_total", "HTTP requests refused before their handler")),
       failed(m.get_counter("troupe_http_failed_total", "HTTP handlers that threw or gave no answer")),
+      too_fast(m.get_counter("troupe_http_too_fast_total", "HTTP requests refused because their user sent too many")),
       seconds(m.get_histogram("troupe_http_handler_seconds", "Time in HTTP handlers, long polls included",
-                              telemetry::histogram::latency_seconds())) {}
+                              telemetry::histogram::latency_seconds())),
+      known_clients(options.connections_max, options.connections_per_address_max),
+      rate(options.rate) {}
+
+result<void> http_server::state::take_place(const asio::ip::address& from) {
+  const std::lock_guard lock(mutex);
+  return known_clients.take(from);
+}
+
+void http_server::state::give_place(const asio::ip::address& from) {
+  const std::lock_guard lock(mutex);
+  known_clients.give(from);
+}
+
+request_rate::duration http_server::state::ask_rate(const http_caller& caller) {
+  if (caller.cluster) return request_rate::duration::zero();
+  const std::lock_guard lock(mutex);
+  return rate.ask(caller.name, std::chrono::steady_clock::now());
+}
 
 void http_server::state::leave(const http_session* session) {
   std::function<void()> last;

@@ -13,6 +13,7 @@
 #include <troupe/transport/awaiting.hpp>
 #include <troupe/transport/connection.hpp>
 #include <troupe/transport/http_router.hpp>
+#include <troupe/transport/request_rate.hpp>
 
 namespace troupe::transport {
 
@@ -22,6 +23,10 @@ class http_session;  // one connection, http_session.hpp
 struct http_caller {
   std::string name;
   http_access may = http_access::viewer;
+  /// The cluster itself: no user, and as often as it likes.
+  bool cluster = false;
+  /// It was a browser that showed a cookie, not a program with a token.
+  bool by_cookie = false;
 };
 
 /// One request that may have changed something.
@@ -117,6 +122,10 @@ struct http_server_options {
   std::string token;  ///< `Authorization: Bearer …` that may do everything; of no use where `authenticate` is set
   /// Whose token it is, if it is good on this connection. On the connection's strand; must not block.
   std::function<std::optional<http_caller>(std::string_view bearer, const connection& stream)> authenticate;
+  /// A cookie of this name may stand instead of Authorization, and this is whose it is. A request that changes
+  /// something then needs an Origin, which is ours: browsers send it, and no other page can make one up.
+  std::string cookie;
+  std::function<std::optional<http_caller>(std::string_view value)> authenticate_cookie;
   /// Called after every request of a known caller that is neither GET nor HEAD, refused ones included.
   std::function<void(http_deed)> deed;
   std::vector<std::string>
@@ -129,14 +138,18 @@ struct http_server_options {
   std::chrono::milliseconds write_time_max = limits::request_time_max;      ///< for the client to take up one write
   std::chrono::milliseconds long_poll_time_max = limits::long_poll_time_max;
   std::size_t connections_max = limits::http_connections_max;
+  /// … of one address that is not loopback: half of them, so that others get in while one program runs wild.
+  std::size_t connections_per_address_max = limits::http_connections_max / 2;
+  request_rate::limits rate;  ///< of each user, over all connections and tokens
 };
 
 /// Serves HTTP/1.1 on connections that the gate hands over. One coroutine a connection, on the connection's strand;
 /// handlers run there too and must not block: what takes long goes elsewhere and is awaited (await_result).
 ///
 /// Before a handler runs: Host must be ours (else 421; where TLS tells the name, it need not), Origin absent or the
-/// same origin (403), the token right (401; the connection is closed), the path and method known (404, 405), the
-/// caller's role enough (403). Every error is problem+json.
+/// same origin (403; with a cookie, what changes something needs one), the token or cookie right (401; the connection
+/// is closed), its user not too fast (429, with Retry-After), the path and method known (404, 405), the caller's role
+/// enough (403). Every error is problem+json.
 class http_server {
  public:
   http_server(http_server_options options, http_router router, telemetry::logger& log, telemetry::metrics& metrics);

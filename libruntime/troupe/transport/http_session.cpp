@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <troupe/base/text.hpp>
@@ -46,7 +47,7 @@ http_session::http_session(std::shared_ptr<http_server::state> server, connectio
 }
 
 http_session::~http_session() {
-  if (known_) server_->known_clients.fetch_sub(1);
+  if (known_) server_->give_place(stream_.remote().address());
   stream_.close();
   server_->leave(this);
 }
@@ -131,7 +132,9 @@ http_session::verdict http_session::check_origin() const {
             {errc::permission_denied, "this node is not \"" + std::string(host.substr(0, 128)) +
                                           "\"; a web page under another name must not reach it"}};
   // Browsers send Origin; programs don't. Only a page that this very node served may ask.
-  if (head.count("Origin") > 0 && !equal_ignoring_case(head.field("Origin"), "http://" + std::string(host)) &&
+  const bool plain_page =
+      !stream_.is_encrypted() && equal_ignoring_case(head.field("Origin"), "http://" + std::string(host));
+  if (head.count("Origin") > 0 && !plain_page &&
       !equal_ignoring_case(head.field("Origin"), "https://" + std::string(host)))
     return {403,
             {errc::permission_denied,
@@ -143,6 +146,12 @@ std::optional<http_caller> http_session::find_caller() const {
   constexpr std::string_view scheme = "Bearer ";
   const auto& head = parser_->head();
   const auto& options = server_->options;
+  if (options.authenticate_cookie && head.count("Authorization") == 0) {
+    const auto cookie = find_cookie(head, options.cookie);
+    auto found = cookie ? options.authenticate_cookie(*cookie) : std::nullopt;
+    if (found) found->by_cookie = true;
+    return found;
+  }
   const auto value = head.field("Authorization");
   if (head.count("Authorization") != 1 || value.size() <= scheme.size() ||
       !equal_ignoring_case(value.substr(0, scheme.size()), scheme))
@@ -150,7 +159,7 @@ std::optional<http_caller> http_session::find_caller() const {
   const auto bearer = value.substr(scheme.size());
   if (options.authenticate) return options.authenticate(bearer, stream_);
   if (options.token.empty() || !equal_constant_time(bearer, options.token)) return std::nullopt;
-  return http_caller{"cluster token", http_access::admin};
+  return http_caller{"cluster token", http_access::admin, true, false};
 }
 
 void http_session::note_deed() const {
@@ -170,6 +179,16 @@ awaitable<void> http_session::refuse(int status, error why) {
   stream_.close();
 }
 
+awaitable<void> http_session::refuse_for_now(http_response& response, request_rate::duration wait) {
+  server_->too_fast.add();
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+  response.set_field("Retry-After", std::to_string(seconds));  // whole seconds (RFC 9110, 10.2.3)
+  const error why{errc::resource_exhausted, "too many requests of " + caller_->name + ": this node takes " +
+                                                std::to_string(std::llround(server_->options.rate.per_second)) +
+                                                " a second of each user; wait for " + std::to_string(seconds) + " s"};
+  (void)co_await response.send_problem(429, why);
+}
+
 awaitable<void> http_session::handle() {
   server_->requests.add();
   if (auto no = check_origin(); no.status != 0) {
@@ -184,9 +203,8 @@ awaitable<void> http_session::handle() {
   caller_ = find_caller();
   if (caller_) {
     if (!known_) {
-      if (server_->known_clients.fetch_add(1) >= server_->options.connections_max) {
-        server_->known_clients.fetch_sub(1);
-        co_await refuse(503, error{errc::resource_exhausted, "too many connections; try again later"});
+      if (const auto room = server_->take_place(stream_.remote().address()); !room) {
+        co_await refuse(503, room.error());
         co_return;
       }
       known_ = true;
@@ -197,6 +215,19 @@ awaitable<void> http_session::handle() {
     co_await refuse(401, error{errc::permission_denied,
                                given ? "this is not the cluster's token, nor a good one of a user of it"
                                      : "the cluster's token is missing: send Authorization: Bearer TOKEN"});
+    co_return;
+  }
+  if (caller_) {
+    if (const auto wait = server_->ask_rate(*caller_); wait > request_rate::duration::zero()) {
+      co_await refuse_for_now(response, wait);
+      co_return;
+    }
+  }
+  if (caller_ && caller_->by_cookie && parser_->head().count("Origin") != 1 && request.method() != "GET" &&
+      request.method() != "HEAD") {
+    const error why{errc::permission_denied, "with a cookie, what changes something must say its Origin"};
+    co_await response.send_problem(403, why);
+    note_deed();
     co_return;
   }
   if (!target) {

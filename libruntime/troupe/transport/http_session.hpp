@@ -2,6 +2,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <troupe/transport/address_share.hpp>
 #include <troupe/transport/http_parser.hpp>
 #include <troupe/transport/http_server.hpp>
 
@@ -17,15 +18,22 @@ struct http_server::state : std::enable_shared_from_this<http_server::state> {
   telemetry::counter& requests;
   telemetry::counter& refused;
   telemetry::counter& failed;
+  telemetry::counter& too_fast;
   telemetry::histogram& seconds;
   std::atomic<bool> stopping{false};
-  std::atomic<std::size_t> known_clients{0};
 
-  mutable std::mutex mutex;
+  mutable std::mutex mutex;  ///< of everything below
+  address_shares known_clients;
+  request_rate rate;
   std::map<const http_session*, std::weak_ptr<http_session>> sessions;
   std::function<void()> done;  ///< of stop
 
   void leave(const http_session* session);
+  /// One connection of somebody known more. An error when there is no room for it.
+  result<void> take_place(const asio::ip::address& from);
+  void give_place(const asio::ip::address& from);
+  /// Zero: this caller may; else how long to wait.
+  request_rate::duration ask_rate(const http_caller& caller);
   /// Every session now; outside the lock, so that a session may end meanwhile.
   std::vector<std::shared_ptr<http_session>> all() const;
 };
@@ -55,6 +63,8 @@ class http_session : public std::enable_shared_from_this<http_session> {
   awaitable<void> handle();
   awaitable<void> run_handler(const http_handler& handler, http_request& request, http_response& response);
   awaitable<void> refuse(int status, error why);
+  /// Answers 429; the connection goes on.
+  awaitable<void> refuse_for_now(http_response& response, request_rate::duration wait);
   /// Why this request is not for us, or not from somebody we know; ok for what may be routed.
   struct verdict {
     int status = 0;

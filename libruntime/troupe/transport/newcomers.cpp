@@ -1,3 +1,4 @@
+#include <troupe/transport/address_share.hpp>
 #include <troupe/transport/newcomers.hpp>
 #include <vector>
 
@@ -18,14 +19,38 @@ std::shared_ptr<void> make_ticket(F f) {
 }
 }  // namespace
 
-std::shared_ptr<void> newcomers::add(std::function<void()> close) {
-  const std::lock_guard lock(mutex_);
-  const auto key = next_++;
-  oldest_first_.emplace(key, std::move(close));
+std::function<void()> newcomers::take_off(std::map<std::uint64_t, entry>::iterator at) {
+  if (at->second.share) {
+    const auto share = by_address_.find(*at->second.share);
+    share->second.erase(at->first);
+    if (share->second.empty()) by_address_.erase(share);
+  }
+  auto close = std::move(at->second.close);
+  oldest_first_.erase(at);
+  return close;
+}
+
+std::shared_ptr<void> newcomers::add(const boost::asio::ip::address& from, std::function<void()> close) {
+  std::function<void()> displaced;
+  std::uint64_t key = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    key = next_++;
+    entry fresh{std::move(close), std::nullopt};
+    if (has_share(from)) {
+      fresh.share = share_key(from);
+      auto& theirs = by_address_[*fresh.share];
+      theirs.insert(key);
+      if (theirs.size() > per_address_max_ && *theirs.begin() != key)
+        displaced = take_off(oldest_first_.find(*theirs.begin()));
+    }
+    oldest_first_.emplace(key, std::move(fresh));
+  }
+  if (displaced) displaced();
   return make_ticket([weak = weak_from_this(), key] {
     if (const auto still = weak.lock()) {
       const std::lock_guard guard(still->mutex_);
-      still->oldest_first_.erase(key);
+      if (const auto at = still->oldest_first_.find(key); at != still->oldest_first_.end()) still->take_off(at);
     }
   });
 }
@@ -34,10 +59,7 @@ void newcomers::evict(std::size_t count) {
   std::vector<std::function<void()>> closing;
   {
     const std::lock_guard lock(mutex_);
-    while (count-- > 0 && !oldest_first_.empty()) {
-      closing.push_back(std::move(oldest_first_.begin()->second));
-      oldest_first_.erase(oldest_first_.begin());
-    }
+    while (count-- > 0 && !oldest_first_.empty()) closing.push_back(take_off(oldest_first_.begin()));
   }
   for (const auto& close : closing) close();
 }

@@ -1,10 +1,12 @@
 #pragma once
+#include <boost/asio/ip/address.hpp>
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <troupe/transport/handshake.hpp>
 #include <utility>
 
@@ -12,19 +14,30 @@
 /// keeps them.
 namespace troupe::transport {
 
-/// Connections that have not shown who they are, oldest first.
+/// Connections that have not shown who they are, oldest first. Of one address at most `per_address_max` (loopback is
+/// not counted): beyond it its own oldest is closed, so that one address cannot push out the others.
 class newcomers : public std::enable_shared_from_this<newcomers> {
  public:
+  explicit newcomers(std::size_t per_address_max) : per_address_max_(per_address_max) {}
   /// The ticket takes the entry off the list when it goes.
-  std::shared_ptr<void> add(std::function<void()> close);
+  std::shared_ptr<void> add(const boost::asio::ip::address& from, std::function<void()> close);
   /// Closes the `count` oldest. They leave the list at once.
   void evict(std::size_t count);
   [[nodiscard]] std::size_t size() const;
 
  private:
+  struct entry {
+    std::function<void()> close;
+    std::optional<boost::asio::ip::address> share;  ///< of whose share it takes a place
+  };
+  /// Under the lock.
+  std::function<void()> take_off(std::map<std::uint64_t, entry>::iterator at);
+
+  const std::size_t per_address_max_;
   mutable std::mutex mutex_;
   std::uint64_t next_ = 0;
-  std::map<std::uint64_t, std::function<void()>> oldest_first_;
+  std::map<std::uint64_t, entry> oldest_first_;
+  std::map<boost::asio::ip::address, std::set<std::uint64_t>> by_address_;  ///< no empty sets
 };
 
 /// Members with a connection of a protocol that allows one each.

@@ -128,7 +128,13 @@ result<tls_session::step> tls_session::shake() {
   ERR_clear_error();  // of this thread: what another connection left must not be taken for this one's
   errno = 0;
   const int returned = SSL_do_handshake(ssl_.get());
-  if (returned != 1) return after(returned, "the TLS handshake");
+  if (returned != 1) {
+    // The other side may also end in order before there is anything to end: that is no handshake.
+    TROUPE_TRY(const auto so_far, after(returned, "the TLS handshake"));
+    if (so_far.what != progress::done) return so_far;
+    failed_ = true;
+    return error{errc::unavailable, "the other side closed the connection within the TLS handshake"};
+  }
   shaken_ = true;
   return step{};
 }

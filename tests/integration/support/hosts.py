@@ -29,9 +29,10 @@ def enter():
 
 
 class Hosts:
-    """`names` as hosts with addresses 10.77.0.11, 12 …; those in `silent` have no sshd."""
+    """`names` as hosts with addresses 10.77.0.11, 12 …; those in `silent` have no sshd. `environment` has variables for programs that are run on a host: {name: {variable:
+    value}}."""
 
-    def __init__(self, folder, names, silent=()):
+    def __init__(self, folder, names, silent=(), environment=None):
         self.folder = pathlib.Path(folder)
         self.address = {name: f"10.77.0.{11 + i}" for i, name in enumerate(names)}
         run = lambda *words: subprocess.run(words, check=True, capture_output=True)
@@ -57,7 +58,8 @@ class Hosts:
             home.mkdir()
             (self.folder / f"sshd_{name}").write_text(
                 f"ListenAddress {address}\nPort 22\nHostKey {self.folder}/host\nAuthorizedKeysFile {self.folder}/authorized\nPidFile none\n"
-                f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSetEnv XDG_DATA_HOME={home}\n")
+                f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+                "SetEnv " + " ".join(f"{k}={v}" for k, v in {"XDG_DATA_HOME": home, **(environment or {}).get(name, {})}.items()) + "\n")
             known.append(f"{address} {(self.folder / 'host.pub').read_text()}")
             config.append(f"Host {address}\n  User {getpass.getuser()}\n  IdentityFile {self.folder}/user\n  IdentitiesOnly yes\n"
                           f"  UserKnownHostsFile {self.folder}/known_hosts\n  GlobalKnownHostsFile /dev/null\n")

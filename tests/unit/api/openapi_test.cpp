@@ -50,6 +50,10 @@ TEST_CASE("the OpenAPI document has every route and defines what it refers to") 
                            "/api/v1/users/{name}",
                            "/api/v1/nodes/{name}/revoke",
                            "/api/v1/audit",
+                           "/api/v1/links",
+                           "/login",
+                           "/logout",
+                           "/",
                            "/api/v1/openapi.json"})
     CHECK(paths.contains(path));
   for (const auto* method : {"get", "put", "patch", "post", "delete"})

@@ -169,3 +169,111 @@ TEST_CASE("what a member says of its certificate stays until it says another thi
   CHECK_FALSE(c.state.access().certificates.contains(two));
   CHECK(c.state.distrusted().contains(two));
 }
+
+namespace {
+
+token link_of(const std::string& user, char name, std::int64_t until) {
+  token t;
+  t.id = id_of(name);
+  t.hash = hash_a;
+  t.kind = token_kind::link;
+  t.user = user;
+  t.expires_at_unix_ms = until;
+  return t;
+}
+
+token session_called(char name, std::int64_t until) {
+  token t;
+  t.id = id_of(name);
+  t.hash = hash_b;
+  t.user = "somebody else";  // it is the link that says whose it is
+  t.kind = token_kind::access;
+  t.expires_at_unix_ms = until;
+  return t;
+}
+
+}  // namespace
+
+TEST_CASE("a link becomes a session of its user once, within its time, with its secret", "[metadata]") {
+  cluster c;
+  c.must(put_user{"ann", role::viewer});
+  c.must(create_token{link_of("ann", '1', c.now + minute_ms)});
+  CHECK(c.refused(redeem_link{id_of('1'), hash_b, session_called('a', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  CHECK(c.refused(redeem_link{id_of('2'), hash_a, session_called('a', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  c.must(redeem_link{id_of('1'), hash_a, session_called('a', c.now + 60 * minute_ms)});
+  const auto& made = c.state.access().tokens.at(id_of('a'));
+  CHECK(made.kind == token_kind::session);
+  CHECK(made.user == "ann");
+  CHECK(made.hash == hash_b);
+  CHECK(c.refused(redeem_link{id_of('1'), hash_a, session_called('b', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  CHECK(c.state.access().tokens.size() == 1);
+
+  c.must(create_token{link_of("ann", '2', c.now + minute_ms)});
+  c.must(revoke_token{id_of('2')});
+  CHECK(c.refused(redeem_link{id_of('2'), hash_a, session_called('b', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  c.must(create_token{link_of("ann", '3', c.now + minute_ms)});
+  c.now += minute_ms;
+  CHECK(c.refused(redeem_link{id_of('3'), hash_a, session_called('b', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  // An access token is no link, and no session is made but of a link.
+  auto access = link_of("ann", '4', c.now + minute_ms);
+  access.kind = token_kind::access;
+  c.must(create_token{access});
+  CHECK(c.refused(redeem_link{id_of('4'), hash_a, session_called('b', c.now + minute_ms)}).code() ==
+        errc::permission_denied);
+  auto session = link_of("ann", '5', c.now + minute_ms);
+  session.kind = token_kind::session;
+  CHECK(c.refused(create_token{session}).code() == errc::invalid_argument);
+}
+
+TEST_CASE("links and sessions of a user are few, live shortly, and end with the user", "[metadata]") {
+  cluster c;
+  c.must(put_user{"ann", role::viewer});
+  c.must(put_user{"bob", role::viewer});
+  CHECK(c.refused(create_token{link_of("ann", '1', c.now + link_lifetime_ms_max + 1)}).code() ==
+        errc::invalid_argument);
+  CHECK(c.refused(create_token{link_of("eve", '1', c.now + minute_ms)}).code() == errc::not_found);
+  c.must(create_token{link_of("bob", 'f', c.now + 9 * minute_ms)});
+  const auto numbered = [](char kind, std::size_t n) {
+    auto text = std::string(16, kind);
+    text[14] = static_cast<char>('0' + n / 10);
+    text[15] = static_cast<char>('0' + n % 10);
+    return text;
+  };
+  for (std::size_t i = 0; i < sessions_per_user_max + 5; ++i) {
+    auto link = link_of("ann", '1', c.now + minute_ms);
+    link.id = numbered('c', i);
+    c.must(create_token{link});
+    auto session = session_called('a', c.now + 60 * minute_ms);
+    session.id = numbered('a', i);
+    c.must(redeem_link{link.id, hash_a, session});
+    ++c.now;
+  }
+  const auto count = [&](const std::string& user, token_kind kind) {
+    std::size_t found = 0;
+    for (const auto& [id, t] : c.state.access().tokens) found += t.user == user && t.kind == kind && !t.revoked;
+    return found;
+  };
+  CHECK(count("ann", token_kind::session) == sessions_per_user_max);
+  CHECK_FALSE(c.state.access().tokens.contains(numbered('a', 4)));
+  CHECK(c.state.access().tokens.contains(numbered('a', 5)));
+  for (std::size_t i = 0; i < links_per_user_max + 3; ++i) {
+    auto link = link_of("ann", '1', c.now + minute_ms);
+    link.id = numbered('d', i);
+    c.must(create_token{link});
+    ++c.now;
+  }
+  CHECK(count("ann", token_kind::link) == links_per_user_max);
+  CHECK(count("bob", token_kind::link) == 1);
+  c.must(remove_user{"ann"});
+  CHECK(count("ann", token_kind::session) == 0);
+  CHECK(count("ann", token_kind::link) == 0);
+  // What is over is forgotten with the next token that is made.
+  c.now += 61 * minute_ms;
+  c.must(create_token{link_of("bob", 'e', c.now + minute_ms)});
+  CHECK(c.state.access().tokens.size() == 1);
+}

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <string>
 #include <support/catch.hpp>
 #include <thread>
 #include <troupe/security/confine.hpp>
@@ -73,4 +76,48 @@ TEST_CASE("a confined process sends no signal to another and changes no limit of
   });
   CHECK(status == 0);
   CHECK(in_confined_child(false, []() -> int { std::abort(); }) == 200 + SIGABRT);
+}
+
+TEST_CASE("a process that keeps its memory private dumps no core, and others of its user cannot look into it") {
+  // A child of another user (root would see everything), which its own child looks at.
+  const auto child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) ::_exit(1);
+    if (!security::keep_memory_private()) ::_exit(2);
+    if (::prctl(PR_GET_DUMPABLE) != 0) ::_exit(3);
+    const auto memory = "/proc/" + std::to_string(::getpid()) + "/mem";
+    const auto other = ::fork();
+    if (other == 0) {
+      // As after exec, which every other program has behind it.
+      ::prctl(PR_SET_DUMPABLE, 1);
+      ::_exit(::open(memory.c_str(), O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : 1);
+    }
+    int how = 0;
+    ::waitpid(other, &how, 0);
+    if (how != 0) ::_exit(4);
+    const rlimit any{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_CORE, &any);
+    ::signal(SIGABRT, SIG_DFL);
+    ::abort();
+  }
+  int how = 0;
+  ::waitpid(child, &how, 0);
+  REQUIRE(WIFSIGNALED(how));
+  CHECK(WTERMSIG(how) == SIGABRT);
+  CHECK_FALSE(WCOREDUMP(how));
+}
+
+TEST_CASE("a process that dropped its powers has none, and gets none back by running a program") {
+  const auto child = ::fork();
+  if (child == 0) {
+    if (!security::drop_powers() || !security::confine_process(false)) ::_exit(1);
+    if (::geteuid() == 0 && (::setuid(65534) == 0 || errno != EPERM)) ::_exit(2);
+    ::execl("/bin/sh", "sh", "-c", "grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status || exit 3",
+            static_cast<char*>(nullptr));
+    ::_exit(4);
+  }
+  int how = 0;
+  ::waitpid(child, &how, 0);
+  REQUIRE(WIFEXITED(how));
+  CHECK(WEXITSTATUS(how) == 0);
 }

@@ -5,19 +5,24 @@ using namespace troupe;
 using security::token_text;
 
 TEST_CASE("tokens are read as they are written, and differ") {
-  const auto access = token_text::make_access();
+  const auto access = token_text::make(token_text::kind::access);
   const auto join = token_text::make_join(std::string(64, 'a'));
-  for (const auto& t : {access, join}) {
+  for (const auto& t :
+       {access, join, token_text::make(token_text::kind::link), token_text::make(token_text::kind::session)}) {
     const auto back = token_text::parse(t.text());
     REQUIRE_OK(back);
-    CHECK(back->join == t.join);
+    CHECK(back->of == t.of);
+    CHECK(token_text::parse(t.text(), t.of).has_value());
     CHECK(back->id == t.id);
     CHECK(back->secret == t.secret);
     CHECK(back->fingerprint == t.fingerprint);
     CHECK(t.hash().size() == 64);
     CHECK(t.hash().find(t.secret) == std::string::npos);
   }
-  CHECK(access.text() != token_text::make_access().text());
+  CHECK(access.text() != token_text::make(token_text::kind::access).text());
+  // What is for one thing is not taken for another.
+  for (const auto other : {token_text::kind::join, token_text::kind::link, token_text::kind::session})
+    CHECK_FALSE(token_text::parse(access.text(), other));
 }
 
 TEST_CASE("what is no token is refused, and not repeated in the error") {

@@ -106,6 +106,30 @@ TEST_CASE("a descriptor is let go with what came with it, not inherited and not 
   ::close(loose->fd);
 }
 
+TEST_CASE("a closer also ends what another program part has taken over, as long as its tickets live") {
+  background io;
+  for (const bool before : {false, true}) {
+    pair_on_strands p(io);
+    const auto closer = p.a.closer();
+    auto loose = p.a.release_fd();
+    REQUIRE_OK(loose);
+    if (before) {
+      // The tickets gone, the closer does nothing, and the descriptor is the only one left: its end is the end.
+      loose->tickets.clear();
+      closer();
+      REQUIRE(::send(loose->fd, "x", 1, 0) == 1);
+      CHECK(background::wait(io.start(p.second, read_text(p.b, 1))) == result<std::string>("x"));
+      ::close(loose->fd);
+    } else {
+      closer();
+      CHECK(::send(loose->fd, "x", 1, MSG_NOSIGNAL) == -1);
+    }
+    char into[4];
+    CHECK(background::wait(io.start(p.second, read_some(p.b, into, after(10s)))) == result<std::size_t>(0u));
+    if (!before) ::close(loose->fd);
+  }
+}
+
 TEST_CASE("a connection moves to another context and works there") {
   background io, other;
   pair_on_strands p(io);

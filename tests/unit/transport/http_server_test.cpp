@@ -50,6 +50,8 @@ TEST_CASE("requests follow each other on one connection, also when they come at 
 TEST_CASE("unknown paths, methods and paths that make no sense") {
   http_router routes;
   routes.get("/a", say("a"));
+  routes.get("/b/{name}", say("b"));
+  routes.post("/b/plan", http_access::viewer, say("p"));
   web w(std::move(routes));
   auto c = w.raw();
   c.send(web::request("GET /b"));
@@ -58,6 +60,9 @@ TEST_CASE("unknown paths, methods and paths that make no sense") {
   const auto method = c.read_until("}");
   CHECK(is_status(method, 405));
   CHECK(method.find("Allow: GET\r\n") != std::string::npos);
+  // What the fixed path has, not what one with a parameter there would have, too.
+  c.send(web::request("PUT /b/plan"));
+  CHECK(c.read_until("}").find("Allow: POST\r\n") != std::string::npos);
   c.send(web::request("GET /a/%zz"));
   CHECK(is_status(c.read_until("}"), 400));
   c.send(web::request("HEAD /a"));
@@ -269,4 +274,89 @@ TEST_CASE("HTTP/1.0 gets its stream without chunks, ended by the end") {
   const auto all = c.read_all();
   CHECK(all.find("chunked") == std::string::npos);
   CHECK(all.size() - (all.find("\r\n\r\n") + 4) == 100'000);
+}
+
+TEST_CASE(
+    "a user who asks too often is told when to come back, on a connection that goes on; others are not concerned") {
+  http_router routes;
+  int calls = 0;
+  routes.get("/count", [&](http_request&, http_response& response) -> awaitable<void> {
+    ++calls;
+    co_await response.send(200, "text/plain", "counted");
+  });
+  http_server_options options;
+  options.rate = {.per_second = 0.001, .burst = 3, .callers_max = 10};
+  options.authenticate = [](std::string_view bearer, const connection&) -> std::optional<http_caller> {
+    return http_caller{std::string(bearer), http_access::viewer, bearer == "cluster", false};
+  };
+  web w(std::move(routes), options);
+  const auto ask = [](const std::string& who) {
+    return "GET /count HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + who + "\r\n\r\n";
+  };
+  auto c = w.raw();
+  for (int i = 0; i < 3; ++i) {
+    c.send(ask("ann"));
+    CHECK(is_status(c.read_until("counted"), 200));
+  }
+  for (int i = 0; i < 2; ++i) {
+    c.send(ask("ann"));
+    const auto refused = c.read_until("}");
+    CHECK(is_status(refused, 429));
+    const auto field = refused.find("Retry-After: ");
+    REQUIRE(field != std::string::npos);
+    const auto seconds = std::stoi(refused.substr(field + 13));
+    CHECK(seconds > 900);
+    CHECK(seconds <= 1'000);
+    CHECK(refused.find("too many requests of ann") != std::string::npos);
+    CHECK(refused.find("Connection: close") == std::string::npos);
+  }
+  CHECK(calls == 3);
+  // The same user elsewhere is the same user; another one, and the cluster itself, go on.
+  auto second = w.raw();
+  second.send(ask("ann"));
+  CHECK(is_status(second.read_until("}"), 429));
+  c.send(ask("bob"));
+  CHECK(is_status(c.read_until("counted"), 200));
+  for (int i = 0; i < 10; ++i) {
+    c.send(ask("cluster"));
+    CHECK(is_status(c.read_until("counted"), 200));
+  }
+  CHECK(w.metrics.prometheus_text().find("troupe_http_too_fast_total 3") != std::string::npos);
+}
+
+TEST_CASE("a cookie stands for a token, and with it what changes something needs an origin, which is ours") {
+  http_router routes;
+  routes.get("/look", [](http_request& request, http_response& response) -> awaitable<void> {
+    const std::string who = request.caller()->name + (request.caller()->by_cookie ? " by cookie." : " by token.");
+    co_await response.send(200, "text/plain", who);
+  });
+  routes.post("/change", http_access::viewer, say("changed."));
+  http_server_options options;
+  options.cookie = "troupe_1";
+  options.authenticate_cookie = [](std::string_view value) -> std::optional<http_caller> {
+    if (value != "good") return std::nullopt;
+    return http_caller{"ann", http_access::viewer, false, false};
+  };
+  web w(std::move(routes), options);
+  const auto ask = [&](const std::string& line, const std::string& fields) {
+    auto c = w.raw();
+    c.send(line + " HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n" + fields + "\r\n");
+    return c.read_all();
+  };
+  CHECK(ask("GET /look", "Cookie: a=b; troupe_1=good; c=d\r\n").find("ann by cookie.") != std::string::npos);
+  CHECK(ask("GET /look", "Cookie: a=b\r\nCookie: troupe_1=good\r\n").find("ann by cookie.") != std::string::npos);
+  for (const auto* wrong : {"Cookie: troupe_1=bad\r\n", "Cookie: troupe_11=good\r\n", "Cookie: xtroupe_1=good\r\n",
+                            "Cookie: troupe_1\r\n", "Cookie: =good\r\n", "Cookie: ;;;\r\n"})
+    CHECK(is_status(ask("GET /look", wrong), 401));
+  // One or the other: a cookie does not make a wrong token good.
+  CHECK(is_status(ask("GET /look", "Cookie: troupe_1=good\r\nAuthorization: Bearer no\r\n"), 401));
+  const auto both = ask("GET /look", "Cookie: troupe_1=bad\r\nAuthorization: Bearer the-token\r\n");
+  CHECK(both.find("cluster token by token.") != std::string::npos);
+
+  const std::string cookie = "Content-Length: 0\r\nCookie: troupe_1=good\r\n";
+  CHECK(is_status(ask("POST /change", cookie), 403));
+  CHECK(is_status(ask("POST /change", cookie + "Origin: http://evil.example\r\n"), 403));
+  CHECK(is_status(ask("POST /change", cookie + "Origin: http://localhost:2\r\n"), 403));
+  CHECK(is_status(ask("POST /change", cookie + "Origin: http://localhost:1\r\n"), 200));
+  CHECK(is_status(ask("POST /change", "Content-Length: 0\r\nAuthorization: Bearer the-token\r\n"), 200));
 }

@@ -76,6 +76,21 @@ TEST_CASE("records are gathered from small pieces, and every byte goes once") {
   CHECK(record_gatherer(std::span<const bytes_view>()).next().empty());
 }
 
+TEST_CASE("an end in order before any handshake is no handshake") {
+  background io;
+  const pki p;
+  for (const auto side : {tls_side::acceptor, tls_side::dialler}) {
+    auto [one, other] = connected_pair(asio::make_strand(io.context), asio::make_strand(io.context)).value();
+    const bytes_view close_notify("\x15\x03\x03\x00\x02\x01\x00", 7);
+    REQUIRE_OK(background::wait(io.start(other.executor(), other.write(close_notify, after(10s)))));
+    const auto mine = p.credentials_for(member_id::random());
+    const auto shaken = background::wait(io.start(one.executor(), one.start_tls(mine->context(), side, after(10s))));
+    REQUIRE_FALSE(shaken);
+    // Which of the two is OpenSSL's to say.
+    CHECK((shaken.error().code() == errc::unavailable || shaken.error().code() == errc::corrupted));
+  }
+}
+
 TEST_CASE("both ends know whose certificate the other has, and bytes go through whole") {
   background io;
   encrypted e(io);
