@@ -15,24 +15,30 @@ using metadata::member_state;
 namespace {
 
 constexpr std::chrono::milliseconds verdict_deadline{2'000};
-constexpr std::chrono::milliseconds probe_time_max{200};
+/// While a process is being ended the kernel may drop what comes to its port instead of refusing it, and would send
+/// again only after a second: so the first tries are short.
+constexpr std::chrono::milliseconds probe_times_max[] = {std::chrono::milliseconds{15}, std::chrono::milliseconds{45},
+                                                         std::chrono::milliseconds{140}};
 /// Between two ticks; more means that this process did not run.
 constexpr std::chrono::milliseconds pause_min{250};
 
 }  // namespace
 
 asio::awaitable<bool> port_refuses(asio::io_context& io, tcp::endpoint to) {
-  tcp::socket socket(io);
-  asio::steady_timer limit(io, probe_time_max);
-  limit.async_wait([&socket](const boost::system::error_code& ec) {
-    boost::system::error_code ignored;
-    if (!ec) socket.close(ignored);
-  });
-  const auto [ec] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));
-  limit.cancel();
-  // The timer's handler refers to the socket: let it run before both go.
-  co_await asio::post(io, asio::use_awaitable);
-  co_return ec == asio::error::connection_refused;
+  for (const auto time_max : probe_times_max) {
+    tcp::socket socket(io);
+    asio::steady_timer limit(io, time_max);
+    limit.async_wait([&socket](const boost::system::error_code& ec) {
+      boost::system::error_code ignored;
+      if (!ec) socket.close(ignored);
+    });
+    const auto [ec] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));
+    limit.cancel();
+    // The timer's handler refers to the socket: let it run before both go.
+    co_await asio::post(io, asio::use_awaitable);
+    if (ec != asio::error::operation_aborted) co_return ec == asio::error::connection_refused;
+  }
+  co_return false;
 }
 
 leader_duties::leader_duties(metadata_core& core, peer_links& links, consensus::raft& raft)

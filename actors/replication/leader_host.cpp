@@ -92,16 +92,29 @@ void leader_host::append(const partition_key& where, const uuid& producer, std::
     return then(error{errc::resource_exhausted, "too many appends to one partition wait; try again later"});
   const replication::append_id id{++h->last_append};
   h->appends.emplace(id, hosted::waiting{std::move(then), payload.size()});
-  result<void> taken = ok();
+  h->arrived.push_back({id, producer, sequence, count, std::move(payload)});
+  if (h->arrived.size() > 1) return;
+  asio::post(context_->io, [self = shared_from_this(), where, h] { self->take_arrived(where, h); });
+}
+
+/// All that has come since the thread last looked goes into one message to each replica, and one write there.
+void leader_host::take_arrived(const partition_key& where, const hosted_ptr& h) {
+  auto arrived = std::exchange(h->arrived, {});
+  std::vector<std::pair<replication::append_id, error>> refused;
   with(where, h, [&](auto& leader, auto now, const auto& s) {
-    taken = leader.append(now, s, id, producer, sequence, count, std::move(payload));
+    for (auto& a : arrived)
+      if (const auto taken = leader.append(now, s, a.id, a.producer, a.sequence, a.count, std::move(a.payload), true);
+          !taken)
+        refused.emplace_back(a.id, taken.error());
+    leader.tick(now, s);
   });
-  if (taken) return;
-  const auto mine = h->appends.find(id);
-  if (mine == h->appends.end()) return;
-  auto told = std::move(mine->second.then);
-  h->appends.erase(mine);
-  told(taken.error());
+  for (const auto& [id, why] : refused) {
+    const auto mine = h->appends.find(id);
+    if (mine == h->appends.end()) continue;
+    auto told = std::move(mine->second.then);
+    h->appends.erase(mine);
+    told(why);
+  }
 }
 
 void leader_host::receive(const replication::message& m) {

@@ -53,12 +53,21 @@ class leader_host : public std::enable_shared_from_this<leader_host> {
       std::uint64_t bytes = 0;
     };
     std::map<replication::append_id, waiting> appends;
+    struct arrival {
+      replication::append_id id;
+      uuid producer;
+      std::uint64_t sequence = 0;
+      std::uint32_t count = 0;
+      shared_bytes payload;
+    };
+    std::vector<arrival> arrived;  ///< and not given to the leader yet
     bool carrying = false;
     bool ended = false;
   };
   using hosted_ptr = std::shared_ptr<hosted>;
 
   hosted_ptr start(const partition_key& where, bool old_leader_gone);
+  void take_arrived(const partition_key& where, const hosted_ptr& h);
   template <class F>
   void with(const partition_key& where, const hosted_ptr& h, F f);
   void carry_out(const partition_key& where, const hosted_ptr& h);

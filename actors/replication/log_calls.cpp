@@ -32,6 +32,14 @@ error decode_failure(bytes_view body) {
 bool log_links::push(session& s, outgoing o) {
   const auto size = o.head.size() + o.tail.size();
   if (s.closed || s.queue.size() >= queued_frames_max || s.queued_bytes + size > queued_bytes_max) return false;
+  // Mostly nothing waits and the kernel has room: then no coroutine need be woken for it.
+  if (s.queue.empty() && !s.writing) {
+    const bytes_view pieces[2] = {o.head, o.tail.view()};
+    if (s.stream.write_now(static_cast<std::uint16_t>(o.type), 0, std::span<const bytes_view>(pieces))) {
+      if (s.stream.has_rest()) s.wake.cancel();
+      return true;
+    }
+  }
   s.queued_bytes += size;
   s.queue.push_back(std::move(o));
   s.wake.cancel();

@@ -32,6 +32,7 @@ struct log_context : std::enable_shared_from_this<log_context> {
   data::disk_pool reading;   ///< reads of sealed segments
   data::disk_pool checking;  ///< whole copies are read and checked: nobody waits for that
   std::atomic<bool> stopping{false};
+  std::atomic<std::size_t> appends_under_way{0};
 
   struct counters {
     telemetry::counter& records_appended;

@@ -19,9 +19,13 @@ namespace {
 constexpr auto redial_min = 20ms;
 constexpr auto redial_max = 500ms;
 constexpr auto write_time_max = 10s;  ///< a peer that takes nothing for so long has failed
-constexpr auto probe_time_max = 300ms;
-/// A killed process's connections may end some milliseconds before its port does.
-constexpr std::chrono::milliseconds probe_pauses[] = {0ms, 5ms, 10ms, 20ms, 50ms, 100ms};
+/// A killed process's connections may end some milliseconds before its port does. Meanwhile the kernel may drop what
+/// comes to the port instead of refusing it, and it would send again only after a second: so the first tries are short.
+struct probe_try {
+  std::chrono::milliseconds pause, time_max;
+};
+constexpr probe_try probe_tries[] = {{0ms, 10ms},  {5ms, 10ms},   {10ms, 20ms},  {10ms, 40ms},
+                                     {20ms, 80ms}, {50ms, 160ms}, {100ms, 300ms}};
 }  // namespace
 
 void log_links::refresh() {
@@ -133,6 +137,13 @@ asio::awaitable<void> log_links::serve(session_ptr s) {
 asio::awaitable<void> log_links::write_for_ever(session_ptr s) {
   const auto self = shared_from_this();
   while (!s->closed) {
+    if (s->stream.has_rest()) {
+      s->writing = true;
+      const auto flushed = co_await s->stream.flush(after(write_time_max));
+      s->writing = false;
+      if (!flushed) break;
+      continue;
+    }
     if (s->queue.empty()) {
       s->wake.expires_at(transport::steady_time::max());
       boost::system::error_code woken;
@@ -142,8 +153,10 @@ asio::awaitable<void> log_links::write_for_ever(session_ptr s) {
     const auto next = std::move(s->queue.front());
     s->queue.pop_front();
     const bytes_view pieces[2] = {next.head, next.tail.view()};
+    s->writing = true;
     const auto sent = co_await s->stream.write(static_cast<std::uint16_t>(next.type), 0,
                                                std::span<const bytes_view>(pieces), after(write_time_max));
+    s->writing = false;
     s->queued_bytes -= next.head.size() + next.tail.size();
     if (!sent) break;
   }
@@ -174,32 +187,33 @@ void log_links::lost(const session_ptr& s) {
     asio::co_spawn(with_.io, probe(who.member, who.incarnation), asio::detached);
 }
 
-/// Whether anybody listens there still: a refusal is the kernel's word that the process is gone.
+/// Whether anybody listens there still: a refusal is the kernel's word that the process is gone. No answer at all says
+/// nothing: its lease will tell.
 asio::awaitable<void> log_links::probe(member_id id, troupe::incarnation was) {
   const auto self = shared_from_this();
   const auto endpoint = transport::parse_endpoint(address_of(id));
   if (!endpoint) co_return;
   const auto from = with_.request().from;
-  for (const auto pause : probe_pauses) {
-    if (pause != 0ms) co_await transport::sleep_until(after(pause));
+  for (const auto& attempt : probe_tries) {
+    if (attempt.pause != 0ms) co_await transport::sleep_until(after(attempt.pause));
     if (stopped_ || sessions_.contains({id, lane::replication})) co_return;
     asio::ip::tcp::socket socket(with_.io);
     boost::system::error_code failure;
     socket.open(endpoint->protocol(), failure);
     if (!failure && from) socket.bind({*from, 0}, failure);
     if (failure) co_return;
-    asio::steady_timer timer(with_.io, after(probe_time_max));
+    asio::steady_timer timer(with_.io, after(attempt.time_max));
     timer.async_wait([&socket](const boost::system::error_code& ended) {
       boost::system::error_code ignored;
       if (!ended) socket.close(ignored);
     });
     co_await socket.async_connect(*endpoint, asio::redirect_error(asio::use_awaitable, failure));
     timer.cancel();
+    co_await asio::post(with_.io, asio::use_awaitable);  // the timer's handler refers to the socket
     if (failure == asio::error::connection_refused) {
       if (!stopped_ && !sessions_.contains({id, lane::replication})) with_.gone(id, was);
       co_return;
     }
-    if (failure == asio::error::operation_aborted) co_return;  // no answer at all: its lease will tell
   }
 }
 

@@ -66,6 +66,7 @@ class log_links : public std::enable_shared_from_this<log_links> {
     std::deque<outgoing> queue;
     std::size_t queued_bytes = 0;
     boost::asio::steady_timer wake;
+    bool writing = false;  ///< the writing coroutine is at it
     bool closed = false;
   };
   using session_ptr = std::shared_ptr<session>;

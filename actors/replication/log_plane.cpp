@@ -302,6 +302,10 @@ log_plane::log_plane(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 log_plane::~log_plane() { stop(); }
 void log_plane::stop() { impl_->stop(); }
 
+boost::asio::any_io_executor log_plane::executor() const { return impl_->context->io.get_executor(); }
+
+std::size_t log_plane::appends_under_way() const noexcept { return impl_->context->appends_under_way; }
+
 void log_plane::serve(transport::gate& gate) {
   // Weak: the gate may outlive this plane, whose thread the links need.
   gate.on(transport::protocol::log, [weak = std::weak_ptr(impl_->links)](transport::connection incoming) {

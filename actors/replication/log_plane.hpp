@@ -1,4 +1,5 @@
 #pragma once
+#include <boost/asio/any_io_executor.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -185,6 +186,10 @@ class log_plane {
   log_plane(const log_plane&) = delete;
   log_plane& operator=(const log_plane&) = delete;
 
+  /// Of the log thread: whoever calls `append` there saves the way to it and back. What runs there must be short.
+  [[nodiscard]] boost::asio::any_io_executor executor() const;
+  /// That were begun by way of this node and are not answered yet.
+  [[nodiscard]] std::size_t appends_under_way() const noexcept;
   /// Answers the log protocol on this gate.
   void serve(transport::gate& gate);
   /// Leads no more, answers everything with `cancelled`, joins its threads. Idempotent.

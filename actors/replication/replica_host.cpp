@@ -75,6 +75,7 @@ void replica_host::carry_out() {
           effect);
     }
   }
+  disk_->flush();
   carrying_ = false;
 }
 

@@ -47,7 +47,11 @@ void segment_disk::enqueue(segment_id id, std::function<void(strand&)> task) {
     s->tasks.push_back(std::move(task));
     if (std::exchange(s->running, true)) return;
   }
-  post(std::move(s));
+  ready_.push_back(std::move(s));
+}
+
+void segment_disk::flush() {
+  for (auto& s : std::exchange(ready_, {})) post(std::move(s));
 }
 
 void segment_disk::post(strand_ptr s) {
@@ -131,7 +135,9 @@ void segment_disk::keep(keep_promise order) {
                                                " can't be recorded yet: " + kept.error().message());
       auto timer = std::make_shared<asio::steady_timer>(d.context_->io, promise_retry);
       timer->async_wait([timer, again = d.shared_from_this(), order](const boost::system::error_code& failed) {
-        if (!failed && !again->context_->stopping) again->keep(order);
+        if (failed || again->context_->stopping) return;
+        again->keep(order);
+        again->flush();
       });
     });
   });
@@ -252,6 +258,7 @@ void segment_disk::adopt(segment_id id, const format::segment_summary& expected,
       then(how);
     });
   });
+  flush();
 }
 
 }  // namespace troupe::logs

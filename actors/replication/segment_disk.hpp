@@ -39,6 +39,8 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   void carry_out(replication::effects::read_batches order);
   void carry_out(replication::effects::verify_file order);
   void carry_out(replication::effects::release_file order);
+  /// Hands over what was ordered since: a disk thread that is woken finds a write and its sync together.
+  void flush();
 
   /// storage::adopt_closed, behind everything that was ordered for the segment: a write that comes late must not spoil
   /// what is sealed. `then` comes on the log thread.
@@ -79,6 +81,7 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   storage::promise_log promises_;
   answers then_;
   std::map<segment_id, strand_ptr> strands_;
+  std::vector<strand_ptr> ready_;  ///< have orders, and no disk thread yet
 };
 
 }  // namespace troupe::logs

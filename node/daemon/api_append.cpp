@@ -1,6 +1,7 @@
 #include <charconv>
 #include <troupe/api/logs.hpp>
 #include <troupe/format/record_json.hpp>
+#include <troupe/transport/await_answer.hpp>
 #include <troupe/transport/http_message.hpp>
 #include <troupe/transport/problem.hpp>
 
@@ -116,9 +117,9 @@ awaitable<void> append(api_services& s, http_request& request, http_response& re
   if (!records) co_return (void) co_await response.send_problem(records.error());
   wish.records = std::move(*records);
 
-  const auto deadline = transport::after(wish.time_max + std::chrono::seconds(2));
-  const auto outcome = co_await transport::await_result<logs::append_outcome>(
-      [&](auto then) { s.logs->append(std::move(wish), std::move(then)); }, deadline);
+  // The log plane answers by time_max.
+  const auto begin = [&](auto then) { s.logs->append(std::move(wish), std::move(then)); };
+  const auto outcome = co_await transport::await_answer<logs::append_outcome>(begin);
   if (!outcome) {
     const auto code = outcome.error().code();
     const bool unknown = code == errc::unavailable || code == errc::deadline_exceeded || code == errc::cancelled;

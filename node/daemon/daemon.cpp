@@ -17,6 +17,22 @@ namespace {
 
 constexpr unsigned stop_seconds_max = 20;  ///< an orderly stop that takes longer is ended by SIGALRM
 constexpr std::size_t io_threads = 2;
+constexpr std::uint64_t append_on_log_thread_bytes_max = 128 << 10;
+
+constexpr std::size_t appends_to_go = 2;    ///< under way at most, for a connection to go to the log thread
+constexpr std::size_t appends_to_stay = 8;  ///< and to stay there
+
+/// A small append is handled by the thread that carries it out: the way there and back costs as much as all the rest.
+/// Large ones are read and converted beside it, and of many at once the HTTP part is shared among the network's
+/// threads.
+std::optional<boost::asio::any_io_executor> place_of_append(const transport::http_head& head, bool away,
+                                                            const logs::log_plane& logs) {
+  const auto path = std::string_view(head.target).substr(0, head.target.find('?'));
+  if (head.method != "POST" || !path.ends_with("/records")) return std::nullopt;
+  if (!head.content_length || *head.content_length > append_on_log_thread_bytes_max) return std::nullopt;
+  if (logs.appends_under_way() > (away ? appends_to_stay : appends_to_go)) return std::nullopt;
+  return logs.executor();
+}
 
 /// The program beside this one.
 result<std::string> worker_program() {
@@ -167,6 +183,7 @@ result<void> daemon::impl::begin_work() {
   options.deed = [this](transport::http_deed deed) {
     if (!deed.what.ends_with("/records")) note_deed(*services, std::move(deed));
   };
+  options.place = [this](const transport::http_head& head, bool away) { return place_of_append(head, away, *logs); };
   http = std::make_unique<transport::http_server>(options, std::move(router), log, metrics);
   gate->on_http([this](transport::connection c, bytes prefix) { http->serve(std::move(c), std::move(prefix)); });
 

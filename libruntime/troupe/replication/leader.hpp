@@ -46,9 +46,10 @@ class log_leader {
   /// One batch: `count` records of a producer for this partition; a nil producer's are not recognised when they are
   /// sent again. `answer_append` comes, at the latest after append_time_max. Errors at once: `resource_exhausted` (the
   /// queue is full), `failed_precondition` (fewer live members than min_copies, with the reason), `invalid_argument`
-  /// (no records, or more bytes than batches_bytes_max), `unavailable` (stopped).
+  /// (no records, or more bytes than batches_bytes_max), `unavailable` (stopped). `more_follow`: nothing is sent before
+  /// the last one, or the next tick, so that all of them go together.
   result<void> append(moment now, const metadata::state& s, append_id id, const uuid& producer, std::uint64_t sequence,
-                      std::uint32_t count, shared_bytes payload);
+                      std::uint32_t count, shared_bytes payload, bool more_follow = false);
 
   [[nodiscard]] std::vector<leader_effect> take_effects();
 
@@ -141,6 +142,8 @@ class log_leader {
   void begin_fence(moment now, const metadata::state& s);
   void ask_fences(moment now, const metadata::state& s);
   void evaluate_fence(moment now, const metadata::state& s);
+  [[nodiscard]] extent with_holders_enough(const std::vector<const fence_response*>& replies, extent longest,
+                                           record_offset floor) const;
   void begin_seal(moment now, extent length);
   /// Copies are looked at anew. Answers to what was asked before may still come: they are of a copy that was not read.
   void forget_seals() {

@@ -8,7 +8,7 @@ namespace troupe::replication {
 using namespace effects;
 
 result<void> log_leader::append(moment now, const metadata::state& s, append_id id, const uuid& producer,
-                                std::uint64_t sequence, std::uint32_t count, shared_bytes payload) {
+                                std::uint64_t sequence, std::uint32_t count, shared_bytes payload, bool more_follow) {
   now_ = now;
   if (phase_ == phase::stopped || phase_ == phase::idle)
     return error{errc::unavailable, "this node leads " + name() + " no longer: ask the one that does"};
@@ -26,7 +26,7 @@ result<void> log_leader::append(moment now, const metadata::state& s, append_id 
                                                " bytes waiting to be appended: send it again later"};
   pending_bytes_ += payload.size();
   queue_.push_back(item{{id}, producer, sequence, count, std::move(payload), now.now + options_.append_time_max, {}});
-  act(now, s);
+  if (!more_follow) act(now, s);
   return ok();
 }
 

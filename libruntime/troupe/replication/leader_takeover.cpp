@@ -60,6 +60,23 @@ void log_leader::on(moment now, const metadata::state& s, const message& m, cons
   evaluate_fence(now, s);
 }
 
+/// The longest intact prefix, unless fewer than `min_copies` have it: what was under way when the old leader died is on
+/// some replicas only. Acknowledged was only what all of them had, so the segment may as well end where a sure copy
+/// ends, and whoever appends need not wait until repair has made more copies of the rest.
+extent log_leader::with_holders_enough(const std::vector<const fence_response*>& replies, extent longest,
+                                       record_offset floor) const {
+  const auto worth = [&](extent length) {
+    const auto holders = std::count_if(replies.begin(), replies.end(),
+                                       [&](const auto* r) { return !r->damaged && r->intact.bytes >= length.bytes; });
+    return std::pair(std::min<std::uint64_t>(static_cast<std::uint64_t>(holders), min_copies_), length);
+  };
+  auto best = longest;
+  for (const auto* r : replies)
+    if (r->sure && r->intact.bytes != 0 && r->intact.records >= floor.value && worth(r->intact) > worth(best))
+      best = r->intact;
+  return best;
+}
+
 void log_leader::evaluate_fence(moment now, const metadata::state& s) {
   if (phase_ != phase::fencing) return;
   std::vector<const fence_response*> replies;
@@ -101,6 +118,7 @@ void log_leader::evaluate_fence(moment now, const metadata::state& s) {
     visible = std::max(visible, r->visible);
     last_append_unix_ms_ = std::max(last_append_unix_ms_, r->last_append_unix_ms);
   }
+  if (!planted(planted_bug::seal_shortest)) length = with_holders_enough(replies, length, floor);
   // The intact beginning of a damaged copy counts when no other copy has as much as is known to be durable.
   if (length.records < floor.value) length = std::max(length, of_damaged);
   if (length.records < floor.value && !planted(planted_bug::seal_below_floor)) {

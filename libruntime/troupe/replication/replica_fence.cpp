@@ -32,8 +32,12 @@ void replica::on(moment, const message& m, const fence_request& r) {
   } else {
     // Of a file written in this start, everything that was acknowledged must be there: rot shows.
     auto floor = c.floor;
-    if (live)
-      floor = std::max(floor, record_offset{r.sync == sync_policy::batch ? c.durable.records : c.written.records});
+    if (live) {
+      auto had = r.sync == sync_policy::batch ? c.durable.records : c.written.records;
+      // A seal that is under way may cut what was never acknowledged; the look comes behind it.
+      if (c.seal_order.value != 0) had = std::min(had, c.seal_length.records);
+      floor = std::max(floor, record_offset{had});
+    }
     f.inspect_order = next_order(m.segment);
     effects_.push_back(inspect_file{f.inspect_order, m.segment, floor});
   }

@@ -137,6 +137,13 @@ result<bytes> file::read(std::size_t size, std::uint64_t position) const {
   return out;
 }
 
+std::uint64_t file::next_data(std::uint64_t position, std::uint64_t size) const noexcept {
+  if (position >= size) return size;
+  const auto at = ::lseek(fd_, static_cast<off_t>(position), SEEK_DATA);
+  if (at < 0) return errno == ENXIO ? size : position;
+  return std::clamp(static_cast<std::uint64_t>(at), position, size);
+}
+
 void file::sync() {
   if (operations_->fdatasync(fd_) != 0) disk_failed("fdatasync", path_, errno);
 }

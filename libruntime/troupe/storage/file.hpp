@@ -68,6 +68,10 @@ class file {
   /// As many as there are, at most `size`.
   result<std::size_t> read_up_to(char* out, std::size_t size, std::uint64_t position) const;
 
+  /// Where the next byte may lie that was ever written, from `position` on, or `size`: what is before it reads as zeros
+  /// (holes, and room that was only reserved) and need not be read. `position` where the file system can't tell.
+  [[nodiscard]] std::uint64_t next_data(std::uint64_t position, std::uint64_t size) const noexcept;
+
   /// fdatasync; aborts the process when it fails.
   void sync();
   result<void> truncate(std::uint64_t size);

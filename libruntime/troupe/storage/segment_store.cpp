@@ -66,6 +66,18 @@ bool is_zero(bytes_view data) {
   return data.empty() || (data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
 }
 
+/// Behind the last byte that is not zero, in pieces of look_bytes. Room that was reserved and never written reads as
+/// zeros, and is not read: 64 MiB of them would keep a take over waiting.
+result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64_t size) {
+  auto end = from;
+  bytes piece;
+  for (auto at = f.next_data(from, size); at < size; at = f.next_data(at + piece.size(), size)) {
+    TROUPE_TRY(piece, f.read(static_cast<std::size_t>(std::min<std::uint64_t>(look_bytes, size - at)), at));
+    if (!is_zero(piece)) end = at + piece.size();
+  }
+  return end;
+}
+
 /// The scan of a file in which nothing is wrong, as almost all are: in pieces, so that its size costs no memory. A take
 /// over waits for this.
 std::optional<format::scan_result> scan_whole(const file& f, segment_id id, std::uint64_t batches_bytes,
@@ -84,25 +96,10 @@ std::optional<format::scan_result> scan_whole(const file& f, segment_id id, std:
     return true;
   });
   if (!in_order || scan.records < scan.high_water_mark.value) return std::nullopt;
-  batch_buffer rest(f, scan.intact_bytes, batches_bytes);
-  while (rest.left() > 0) {
-    const auto piece = rest.ahead(1);
-    if (!piece || !is_zero(*piece)) return std::nullopt;
-    rest.skip(piece->size());
-  }
+  const auto size = format::segment_header_bytes + batches_bytes;
+  const auto end = end_of_data(f, format::segment_header_bytes + scan.intact_bytes, size);
+  if (!end || *end != format::segment_header_bytes + scan.intact_bytes) return std::nullopt;
   return scan;
-}
-
-/// Where what was written ends, at the latest: room that was reserved and never written reads as zeros, and is not
-/// worth being kept in memory.
-result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64_t size) {
-  auto end = from;
-  bytes piece;
-  for (auto at = from; at < size; at += piece.size()) {
-    TROUPE_TRY(piece, f.read(static_cast<std::size_t>(std::min<std::uint64_t>(look_bytes, size - at)), at));
-    if (!is_zero(piece)) end = at + piece.size();
-  }
-  return std::min(size, end + zeros_kept);
 }
 
 }  // namespace
@@ -134,8 +131,8 @@ result<segment_store::inspection> segment_store::inspect(segment_id id, record_o
       found.scan = std::move(*clean);
       return found;
     }
-    TROUPE_TRY(const std::uint64_t written, end_of_data(f, format::segment_header_bytes, size));
-    batches_bytes = written - format::segment_header_bytes;
+    TROUPE_TRY(const std::uint64_t data, end_of_data(f, format::segment_header_bytes, size));
+    batches_bytes = std::min(size, data + zeros_kept) - format::segment_header_bytes;
   } else {
     return sealed.error();
   }

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -292,6 +293,18 @@ awaitable<result<void>> connection::write(std::span<const bytes_view> pieces, st
       asio::bind_cancellation_slot(s->writing.cancel.slot(), asio::redirect_error(asio::use_awaitable, failure)));
   if (failure) co_return to_error(failure, s->writing.timed_out, "the other side did not take what we sent");
   co_return ok();
+}
+
+std::size_t connection::write_now(std::span<const bytes_view> pieces) noexcept {
+  constexpr std::size_t pieces_max = 8;
+  if (!is_open() || state_->tls || state_->writing.running || pieces.size() > pieces_max) return 0;
+  iovec parts[pieces_max];
+  msghdr message{};
+  message.msg_iov = parts;
+  for (const auto& piece : pieces)
+    if (!piece.empty()) parts[message.msg_iovlen++] = {const_cast<char*>(piece.data()), piece.size()};
+  const auto sent = ::sendmsg(state_->socket.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent > 0 ? static_cast<std::size_t>(sent) : 0;
 }
 
 awaitable<result<void>> connection::write(bytes_view data, steady_time deadline) {

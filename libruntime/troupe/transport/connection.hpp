@@ -51,6 +51,9 @@ class connection {
   /// All pieces in order, gathered by the kernel, without a copy here. They must stay as they are until it returns.
   awaitable<result<void>> write(std::span<const bytes_view> pieces, steady_time deadline);
   awaitable<result<void>> write(bytes_view data, steady_time deadline);
+  /// Writes what the kernel takes at once, and says how much: 0 too when the stream is encrypted or has failed, which
+  /// the next write() finds out. Not while a write runs.
+  [[nodiscard]] std::size_t write_now(std::span<const bytes_view> pieces) noexcept;
 
   /// Nothing more will be written; the peer reads an end of file.
   void shutdown_send() noexcept;

@@ -12,6 +12,16 @@ constexpr std::size_t frame_buffer_bytes = 64 * 1024;
 constexpr std::size_t direct_bytes_min = 16 * 1024;
 constexpr std::size_t writers_max = 1'000;
 constexpr std::size_t checked_header_bytes = 8;
+
+void encode_header(char* raw, std::size_t length, std::uint16_t type, std::uint16_t flags,
+                   std::span<const bytes_view> pieces) {
+  store_le(raw, static_cast<std::uint32_t>(length));
+  store_le(raw + 4, type);
+  store_le(raw + 6, flags);
+  std::uint32_t crc = crc32c({raw, checked_header_bytes});
+  for (const auto& piece : pieces) crc = crc32c(piece, crc);
+  store_le(raw + 8, crc);
+}
 }  // namespace
 
 struct framed::state {
@@ -29,6 +39,7 @@ struct framed::state {
   std::size_t payload_left = 0;
   std::uint32_t crc = 0;
 
+  bytes rest;  ///< of a frame that went out in part
   // Writing. Turns go from one writer to the next in order; a writer is in the queue as long as its turn has not come.
   bool writing = false;
   std::deque<std::shared_ptr<asio::steady_timer>> queue;
@@ -181,19 +192,14 @@ awaitable<result<void>> framed::write(std::uint16_t type, std::uint16_t flags, s
   s->writing = true;
   const state::turn turn{*s};
 
+  const bytes before = std::exchange(s->rest, {});
   char raw[frame_header::wire_bytes];
-  store_le(raw, static_cast<std::uint32_t>(length));
-  store_le(raw + 4, type);
-  store_le(raw + 6, flags);
-  std::uint32_t crc = crc32c({raw, checked_header_bytes});
+  encode_header(raw, length, type, flags, pieces);
   std::vector<bytes_view> all;
-  all.reserve(pieces.size() + 1);
+  all.reserve(pieces.size() + 2);
+  if (!before.empty()) all.emplace_back(before);
   all.emplace_back(raw, sizeof raw);
-  for (const auto& piece : pieces) {
-    crc = crc32c(piece, crc);
-    all.push_back(piece);
-  }
-  store_le(raw + 8, crc);
+  for (const auto& piece : pieces) all.push_back(piece);
   if (const auto sent = co_await s->stream.write(std::span<const bytes_view>(all), deadline); !sent)
     co_return s->fail(sent.error());
   co_return ok();
@@ -203,6 +209,38 @@ awaitable<result<void>> framed::write(std::uint16_t type, std::uint16_t flags, b
                                       steady_time deadline) {
   const std::array<bytes_view, 1> pieces{payload};
   co_return co_await write(type, flags, std::span<const bytes_view>(pieces), deadline);
+}
+
+bool framed::write_now(std::uint16_t type, std::uint16_t flags, std::span<const bytes_view> pieces) {
+  constexpr std::size_t pieces_max = 4;
+  auto& s = *state_;
+  std::size_t length = 0;
+  for (const auto& piece : pieces) length += piece.size();
+  if (s.writing || !s.rest.empty() || length > s.payload_bytes_max || pieces.size() > pieces_max) return false;
+  char raw[frame_header::wire_bytes];
+  encode_header(raw, length, type, flags, pieces);
+  bytes_view all[pieces_max + 1] = {{raw, sizeof raw}};
+  std::copy(pieces.begin(), pieces.end(), all + 1);
+  auto sent = s.stream.write_now(std::span<const bytes_view>(all, pieces.size() + 1));
+  if (sent == 0) return false;
+  for (const auto piece : std::span<const bytes_view>(all, pieces.size() + 1)) {
+    const auto gone = std::min(sent, piece.size());
+    sent -= gone;
+    s.rest.append(piece.substr(gone));
+  }
+  return true;
+}
+
+bool framed::has_rest() const noexcept { return !state_->rest.empty(); }
+
+awaitable<result<void>> framed::flush(steady_time deadline) {
+  const auto s = state_;
+  if (s->writing || s->rest.empty()) co_return ok();  // whoever writes sends the rest before its own
+  s->writing = true;
+  const state::turn turn{*s};
+  const bytes rest = std::exchange(s->rest, {});
+  if (const auto sent = co_await s->stream.write(bytes_view(rest), deadline); !sent) co_return s->fail(sent.error());
+  co_return ok();
 }
 
 void framed::close() noexcept {

@@ -58,6 +58,13 @@ class framed {
                                 steady_time deadline);
   awaitable<result<void>> write(std::uint16_t type, std::uint16_t flags, bytes_view payload, steady_time deadline);
 
+  /// Tries to send a frame without waiting; true: it is the stream's now, whole. What the kernel did not take of it is
+  /// copied and goes before anything else, which flush() or the next write sees to: `has_rest` tells. False: nothing
+  /// was sent (no room, encrypted, or other frames are being sent), and write() is the way.
+  [[nodiscard]] bool write_now(std::uint16_t type, std::uint16_t flags, std::span<const bytes_view> pieces);
+  [[nodiscard]] bool has_rest() const noexcept;
+  awaitable<result<void>> flush(steady_time deadline);
+
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept;
   [[nodiscard]] const transport::peer& peer() const noexcept;

@@ -191,8 +191,24 @@ void http_server::serve(connection stream, bytes prefix) {
     if (state_->stopping) return;
     state_->sessions.emplace(session.get(), session);
   }
-  asio::co_spawn(executor, session->run(session), asio::detached);
+  asio::co_spawn(executor, session->run(session, false), asio::detached);
 }
+
+namespace {
+void end_soon(const std::shared_ptr<http_session>& session, std::chrono::milliseconds grace) {
+  const auto executor = session->executor();
+  asio::post(executor, [session, executor, grace] {
+    if (session->executor() != executor) return end_soon(session, grace);  // it had begun to move
+    if (grace.count() == 0) return session->close();
+    session->close_if_idle();
+    // The timer holds the session weakly: a request that ends earlier ends it.
+    const auto timer = std::make_shared<asio::steady_timer>(executor, grace);
+    timer->async_wait([timer, weak = std::weak_ptr(session)](const boost::system::error_code&) {
+      if (const auto still = weak.lock()) still->close();
+    });
+  });
+}
+}  // namespace
 
 void http_server::stop(std::chrono::milliseconds grace, std::function<void()> done) {
   bool none = false;
@@ -203,18 +219,7 @@ void http_server::stop(std::chrono::milliseconds grace, std::function<void()> do
     if (!none && !state_->done) state_->done = std::move(done);
   }
   if (none && done) done();
-  for (const auto& session : state_->all()) {
-    const auto executor = session->executor();
-    asio::post(executor, [session, executor, grace] {
-      if (grace.count() == 0) return session->close();
-      session->close_if_idle();
-      // The timer holds the session weakly: a request that ends earlier ends it.
-      const auto timer = std::make_shared<asio::steady_timer>(executor, grace);
-      timer->async_wait([timer, weak = std::weak_ptr(session)](const boost::system::error_code&) {
-        if (const auto still = weak.lock()) still->close();
-      });
-    });
-  }
+  for (const auto& session : state_->all()) end_soon(session, grace);
 }
 
 std::size_t http_server::connections() const {

@@ -128,6 +128,10 @@ struct http_server_options {
   std::function<std::optional<http_caller>(std::string_view value)> authenticate_cookie;
   /// Called after every request of a known caller that is neither GET nor HEAD, refused ones included.
   std::function<void(http_deed)> deed;
+  /// Another place for a request of a known client than the executor that its connection came in on: one that is run
+  /// by one thread and outlives the server's sessions. The connection goes there, and comes back for the next request
+  /// that has no such place. `away`: it is at such a place now.
+  std::function<std::optional<asio::any_io_executor>(const http_head& head, bool away)> place;
   std::vector<std::string>
       hosts;  ///< further names that may stand in Host, without ports; loopback's are always allowed
   std::size_t header_bytes_max = limits::http_header_bytes_max;

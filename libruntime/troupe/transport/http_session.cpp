@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -19,12 +21,16 @@ constexpr auto linger_time_known = std::chrono::seconds(2);
 constexpr auto linger_time_unknown = std::chrono::milliseconds(300);
 constexpr std::size_t linger_bytes_unknown = 256 * 1024;
 
-std::string http_date() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[64];
-  std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);  // the process runs in the C locale
+/// Made once a second.
+std::string_view http_date() {
+  thread_local std::time_t made_at = -1;
+  thread_local char text[64];
+  if (const std::time_t now = std::time(nullptr); now != made_at) {
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);  // the process runs in the C locale
+    made_at = now;
+  }
   return text;
 }
 
@@ -41,6 +47,8 @@ bool has_body(int status) { return status >= 200 && status != 204 && status != 3
 http_session::http_session(std::shared_ptr<http_server::state> server, connection stream, bytes prefix)
     : server_(std::move(server)),
       stream_(std::move(stream)),
+      home_(stream_.executor()),
+      place_(home_),
       buffer_(std::make_unique<char[]>(std::max(session_buffer_bytes, server_->options.header_bytes_max))),
       end_(prefix.size()) {
   std::copy(prefix.begin(), prefix.end(), buffer_.get());
@@ -56,10 +64,12 @@ void http_session::close_if_idle() {
   if (idle_) stream_.close();
 }
 
-awaitable<void> http_session::run([[maybe_unused]] std::shared_ptr<http_session> self) {
+awaitable<void> http_session::run(std::shared_ptr<http_session> self, bool has_header) {
   for (;;) {
-    const bool there = co_await read_header();
-    if (!there) co_return;
+    if (!std::exchange(has_header, false)) {
+      const bool there = co_await read_header();
+      if (!there || move_to_its_place(self)) co_return;
+    }
     co_await handle();
     if (answer_ == answer::cut || !stream_.is_open()) co_return;
     // One co_await a statement: g++ 12 destroys the temporaries of one behind || also where it was never reached.
@@ -70,6 +80,21 @@ awaitable<void> http_session::run([[maybe_unused]] std::shared_ptr<http_session>
       co_return;
     }
   }
+}
+
+bool http_session::move_to_its_place(const std::shared_ptr<http_session>& self) {
+  if (!server_->options.place || !known_ || server_->stopping) return false;
+  const auto wanted = server_->options.place(parser_->head(), place_ != home_).value_or(home_);
+  if (wanted == place_) return false;
+  auto moved = stream_.move_to(wanted);
+  if (!moved) return true;
+  stream_ = std::move(*moved);
+  {
+    const std::lock_guard lock(place_mutex_);
+    place_ = wanted;
+  }
+  asio::co_spawn(wanted, run(self, true), asio::detached);
+  return true;
 }
 
 awaitable<result<std::size_t>> http_session::read_more(steady_time deadline) {
@@ -349,8 +374,10 @@ bytes http_session::make_header(int status, std::string_view content_type, const
   chunked_answer_ = !length && has_body(status) && !old;
   if (!length && has_body(status) && old) close_after_ = true;
   status_ = status;
-  bytes out =
-      "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason_phrase(status)) + "\r\nDate: " + http_date();
+  bytes out;
+  out.reserve(256 + fields.size());
+  out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ").append(reason_phrase(status));
+  out.append("\r\nDate: ").append(http_date());
   out += "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
   if (!content_type.empty()) out.append("Content-Type: ").append(content_type).append("\r\n");
   if (length && has_body(status)) out += "Content-Length: " + std::to_string(*length) + "\r\n";

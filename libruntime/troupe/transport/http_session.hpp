@@ -45,18 +45,25 @@ class http_session : public std::enable_shared_from_this<http_session> {
   http_session(std::shared_ptr<http_server::state> server, connection stream, bytes prefix);
   ~http_session();
 
-  /// Until the connection ends. `self` keeps the session while it runs.
-  awaitable<void> run(std::shared_ptr<http_session> self);
+  /// Until the connection ends, or goes on elsewhere. `self` keeps the session while it runs. `has_header`: of the
+  /// first request, read where the connection was before.
+  awaitable<void> run(std::shared_ptr<http_session> self, bool has_header);
   /// On the executor: closes now if no request runs.
   void close_if_idle();
   void close() { stream_.close(); }
-  [[nodiscard]] asio::any_io_executor executor() const { return stream_.executor(); }
+  /// Where it runs now. Any thread; by the time it is used the session may run elsewhere, unless the server stops.
+  [[nodiscard]] asio::any_io_executor executor() const {
+    const std::lock_guard lock(place_mutex_);
+    return place_;
+  }
 
  private:
   friend class http_request;
   friend class http_response;
   enum class answer { none, whole, streaming, ended, cut };
 
+  /// Goes to where the request that has come is handled. True: it runs there, or the connection has ended.
+  bool move_to_its_place(const std::shared_ptr<http_session>& self);
   /// The next request's header. False: the connection ends, without or after an answer.
   awaitable<bool> read_header();
   awaitable<result<std::size_t>> read_more(steady_time deadline);
@@ -91,6 +98,9 @@ class http_session : public std::enable_shared_from_this<http_session> {
 
   const std::shared_ptr<http_server::state> server_;
   connection stream_;
+  const asio::any_io_executor home_;  ///< where the connection came in
+  mutable std::mutex place_mutex_;
+  asio::any_io_executor place_;
   bool known_ = false;  ///< a request with the token has come
   bool idle_ = false;
 

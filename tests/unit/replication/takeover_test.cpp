@@ -47,6 +47,32 @@ TEST_CASE("one copy that is intact is enough: the longest wins, and what was not
   CHECK(c.answers.at(again)->duplicate);
 }
 
+TEST_CASE("what was under way and has too few copies is cut: appends need not wait for repair") {
+  log_cluster c(3, 3, 2);
+  c.lead(1);
+  REQUIRE(c.acknowledged(c.append(1, 1)));
+  const auto first = slot_of(c.open().replicas[1]), second = slot_of(c.open().replicas[2]);
+  REQUIRE(first != 1);
+  REQUIRE(second != 1);
+  // The second append reaches one of the two that will be left, and so was acknowledged to nobody.
+  c.drop = [&](const message& m) { return std::holds_alternative<append_request>(m.body) && slot_of(m.to) == second; };
+  const auto unknown = c.append(1, 2);
+  CHECK(!c.answers.contains(unknown));
+  c.drop = [](const message&) { return false; };
+  c.leader.reset();
+  c.crash(1);
+  c.declare_dead(1);
+  c.lead(first);
+  c.pass(1s);
+  REQUIRE(c.partition().segments.size() == 1);
+  CHECK(c.sealed_records() == 1);
+  CHECK(c.partition().segments[0].holders.size() == 2);
+  const auto again = c.append(1, 2);
+  REQUIRE(c.acknowledged(again));
+  CHECK(!c.answers.at(again)->duplicate);
+  CHECK(c.offset_of(again) == 1);
+}
+
 TEST_CASE("a torn copy never decides alone") {
   log_cluster c(3);
   c.lead(1);

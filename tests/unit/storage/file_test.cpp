@@ -33,6 +33,23 @@ TEST_CASE("a write of more parts than one call takes is whole") {
   CHECK(*f->read(all.size(), 0) == all);
 }
 
+TEST_CASE("room that was only reserved need not be read: the next data is behind it, or there is none") {
+  temporary_directory dir;
+  auto f = file::open(file_operations::system(), dir / "f", O_RDWR | O_CREAT);
+  REQUIRE_OK(f);
+  constexpr std::uint64_t size = 8 << 20, far = 6 << 20;
+  REQUIRE_OK(f->reserve(0, size, false));
+  REQUIRE_OK(f->write("begin", 0));
+  REQUIRE_OK(f->write("far", far));
+  CHECK(f->next_data(0, size) == 0);
+  // A file system that can't tell says where it was asked: then everything is read, and is zeros.
+  const auto next = f->next_data(1 << 20, size);
+  CHECK((next == (1 << 20) || (next > (5 << 20) && next <= far)));
+  const auto end = f->next_data(far + (1 << 20), size);
+  CHECK((end == far + (1 << 20) || end == size));
+  CHECK(f->next_data(size, size) == size);
+}
+
 TEST_CASE("descriptors do not reach a program that is started") {
   temporary_directory dir;
   auto f = file::open(file_operations::system(), dir / "f", O_RDWR | O_CREAT);

@@ -157,6 +157,37 @@ TEST_CASE("many writers at once: each frame whole, in the order of their turns")
   for (auto& one : writing) REQUIRE_OK(background::wait(std::move(one)));
 }
 
+TEST_CASE("what is written at once, and what the kernel did not take of it, arrives whole and before what follows") {
+  background io;
+  framed_pair p(io);
+  const std::string payload(50'000, 'n'), last(1'000, 'l');
+  // On the stream's own strand, until the kernel takes no more.
+  const auto fill = [](framed& f, const std::string& data) -> awaitable<std::uint16_t> {
+    std::uint16_t frames = 0;
+    const std::array<bytes_view, 2> pieces{bytes_view(data).substr(0, 10), bytes_view(data).substr(10)};
+    while (f.write_now(frames, 7, std::span<const bytes_view>(pieces))) {
+      ++frames;
+      if (f.has_rest()) break;
+    }
+    co_return frames;
+  };
+  const auto frames = background::wait(io.start(p.first, fill(*p.a, payload)));
+  REQUIRE(frames > 1);
+  auto sending = io.start(p.first, send(*p.a, 999, last));
+  for (std::uint16_t i = 0; i < frames; ++i) {
+    const auto got = background::wait(io.start(p.second, receive(p.b())));
+    REQUIRE_OK(got);
+    CHECK(got->type == i);
+    CHECK(got->payload == payload);
+  }
+  const auto end = background::wait(io.start(p.second, receive(p.b())));
+  REQUIRE_OK(end);
+  CHECK(end->type == 999);
+  CHECK(end->payload == last);
+  REQUIRE_OK(background::wait(std::move(sending)));
+  CHECK(!p.a->has_rest());
+}
+
 TEST_CASE("a writer that waits for its turn in vain gives up at its deadline; the next gets its turn") {
   background io;
   framed_pair p(io);

@@ -47,6 +47,56 @@ TEST_CASE("requests follow each other on one connection, also when they come at 
   CHECK(all.find("<3>") != std::string::npos);
 }
 
+TEST_CASE("a request goes where it is handled, its connection with it, and comes back for the next") {
+  asio::io_context other;
+  auto guard = asio::make_work_guard(other);
+  std::thread thread([&] { other.run(); });
+  const auto there = thread.get_id();
+  {
+    const http_handler where = [there](http_request& request, http_response& response) -> awaitable<void> {
+      auto body = co_await request.read_body(1000);
+      const std::string text =
+          std::string(std::this_thread::get_id() == there ? "<there " : "<here ") + (body ? *body : bytes()) + ">";
+      co_await response.send(200, "text/plain", text);
+    };
+    http_router routes;
+    routes.get("/where", where);
+    routes.post("/where", http_access::viewer, where);
+    http_server_options options;
+    std::atomic<int> away_seen{0};
+    options.place = [&](const http_head& head, bool away) -> std::optional<asio::any_io_executor> {
+      if (away) ++away_seen;
+      if (head.method != "POST") return std::nullopt;
+      return other.get_executor();
+    };
+    web w(std::move(routes), options);
+    auto c = w.raw();
+    const auto post = [](const std::string& body) {
+      return web::request("POST /where", "Content-Length: " + std::to_string(body.size()) + "\r\n", body);
+    };
+    // The first is from nobody who is known yet. All at once: what was read ahead goes along.
+    c.send(post("1") + post("2") + post("3") + web::request("GET /where") + post("4") +
+           web::request("GET /where", "Connection: close\r\n"));
+    const auto all = c.read_all();
+    std::size_t at = 0;
+    for (const std::string expected : {"<here 1>", "<there 2>", "<there 3>", "<here >", "<there 4>", "<here >"}) {
+      INFO(expected);
+      at = all.find(expected, at);
+      REQUIRE(at != std::string::npos);
+      ++at;
+    }
+    CHECK(away_seen == 3);
+    // One that waits there is closed when the server stops.
+    auto idle = w.raw();
+    idle.send(post("1") + post("2"));
+    const auto answers = idle.read_until("<there 2>");
+    CHECK(answers.find("<there 2>") != std::string::npos);
+    CHECK(w.stop(10s));
+  }
+  guard.reset();
+  thread.join();
+}
+
 TEST_CASE("unknown paths, methods and paths that make no sense") {
   http_router routes;
   routes.get("/a", say("a"));
