@@ -1,8 +1,13 @@
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,31 +32,41 @@ constexpr std::uint32_t architecture = 0;
 constexpr std::uint32_t foreign_calls = 0xffffffff;
 #endif
 
-constexpr std::array<std::uint32_t, 21> always_refused{SYS_ptrace,
-                                                       SYS_process_vm_readv,
-                                                       SYS_process_vm_writev,
-                                                       SYS_kcmp,
-                                                       SYS_bpf,
-                                                       SYS_perf_event_open,
-                                                       SYS_keyctl,
-                                                       SYS_add_key,
-                                                       SYS_request_key,
-                                                       SYS_mount,
-                                                       SYS_umount2,
-                                                       SYS_pivot_root,
-                                                       SYS_unshare,
-                                                       SYS_setns,
-                                                       SYS_userfaultfd,
-                                                       SYS_init_module,
-                                                       SYS_kexec_load,
-                                                       425 /* io_uring_setup */,
-                                                       438 /* pidfd_getfd */,
-                                                       424 /* pidfd_send_signal */,
-                                                       SYS_tkill};
+constexpr std::array always_refused = std::to_array<std::uint32_t>(
+    {SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_bpf, SYS_perf_event_open, SYS_keyctl,
+     SYS_add_key, SYS_request_key, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_unshare, SYS_setns, SYS_userfaultfd,
+     SYS_init_module, SYS_kexec_load, SYS_tkill,
+     // The same number on all processors: io_uring_setup, pidfd_getfd, pidfd_send_signal, and the newer ways to mount.
+     425, 438, 424, 428, 429, 430, 431, 432, 433, 442});
 /// Whose first argument names a process: this one only (the node that began it is of the same user).
 constexpr std::array<std::uint32_t, 5> own_process_only{SYS_kill, SYS_tgkill, SYS_rt_sigqueueinfo,
                                                         SYS_rt_tgsigqueueinfo, SYS_prlimit64};
-constexpr std::array<std::uint32_t, 1> network_calls{SYS_socket};
+constexpr std::array<std::uint32_t, 4> network_calls{SYS_socket, SYS_connect, SYS_bind, SYS_listen};
+constexpr std::uint32_t clone3_call = 435;  ///< its flags lie in memory, where a filter cannot look
+
+/// A call that is refused when an argument, seen through the mask, is one of the values.
+struct refused_argument {
+  std::uint32_t call;
+  std::size_t argument;
+  std::uint32_t mask;
+  std::array<std::uint32_t, 3> values;  ///< the last one repeated where there are fewer
+  bool only_without_network = false;
+};
+constexpr std::uint32_t whole = 0xffffffff;
+constexpr std::array refused_arguments = std::to_array<refused_argument>({
+    // Signals by way of a descriptor's owner.
+    {SYS_fcntl, 1, whole, {F_SETOWN, F_SETSIG, F_SETOWN_EX}},
+    {SYS_ioctl, 1, whole, {FIOSETOWN, SIOCSPGRP, SIOCSPGRP}},
+    // Memory that no limit of the process counts.
+    {SYS_mmap,
+     3,
+     MAP_SHARED | MAP_ANONYMOUS,
+     {MAP_SHARED | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS}},
+    // These may be sent from to any address.
+    {SYS_socketpair, 1, 0xf, {SOCK_DGRAM, SOCK_DGRAM, SOCK_DGRAM}, true},
+});
+constexpr std::uint32_t namespaces =
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
 }  // namespace
 
@@ -87,6 +102,30 @@ result<void> confine_process(bool network) {
     program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
     program.push_back(answer(SECCOMP_RET_ALLOW));
   }
+  for (const auto& r : refused_arguments) {
+    if (r.only_without_network && network) continue;
+    program.push_back(when(BPF_JEQ, r.call, 0, 7));
+    program.push_back(load(offsetof(seccomp_data, args) + r.argument * sizeof(std::uint64_t)));
+    program.push_back(sock_filter{BPF_ALU | BPF_AND | BPF_K, 0, 0, r.mask});
+    program.push_back(when(BPF_JEQ, r.values[0], 2, 0));
+    program.push_back(when(BPF_JEQ, r.values[1], 1, 0));
+    program.push_back(when(BPF_JEQ, r.values[2], 0, 1));
+    program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+    program.push_back(answer(SECCOMP_RET_ALLOW));
+  }
+  // Another's priority: 0 is the caller's own.
+  program.push_back(when(BPF_JEQ, SYS_setpriority, 0, 4));
+  program.push_back(load(offsetof(seccomp_data, args) + sizeof(std::uint64_t)));
+  program.push_back(when(BPF_JEQ, 0, 1, 0));
+  program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+  program.push_back(answer(SECCOMP_RET_ALLOW));
+  program.push_back(when(BPF_JEQ, SYS_clone, 0, 4));
+  program.push_back(load(offsetof(seccomp_data, args)));
+  program.push_back(when(BPF_JSET, namespaces, 0, 1));
+  program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+  program.push_back(answer(SECCOMP_RET_ALLOW));
+  program.push_back(when(BPF_JEQ, clone3_call, 0, 1));
+  program.push_back(answer(SECCOMP_RET_ERRNO | ENOSYS));  // the C library then takes clone
   program.push_back(answer(SECCOMP_RET_ALLOW));
   const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

@@ -1,5 +1,8 @@
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -62,6 +65,31 @@ TEST_CASE("a confined process looks into no other, with the network or without")
     });
     CHECK(status == 0);
   }
+}
+
+TEST_CASE("a confined process sends no signals through a descriptor's owner, and leaves no namespace or limit") {
+  const int status = in_confined_child(false, [] {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return 1;
+    if (!refused(::fcntl(pair[0], F_SETOWN, ::getppid())) || !refused(::fcntl(pair[0], F_SETSIG, SIGKILL))) return 2;
+    f_owner_ex owner{F_OWNER_PID, ::getppid()};
+    if (!refused(::fcntl(pair[0], F_SETOWN_EX, &owner))) return 3;
+    int pid = ::getppid();
+    if (!refused(::ioctl(pair[0], FIOSETOWN, &pid)) || !refused(::ioctl(pair[0], SIOCSPGRP, &pid))) return 4;
+    if (::fcntl(pair[0], F_GETFD) < 0) return 5;
+    if (!refused(::socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))) return 6;
+    if (!refused(::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0)) || !refused(::syscall(430, "tmpfs", 0)))
+      return 7;
+    if (!refused(::setpriority(PRIO_PROCESS, static_cast<id_t>(::getppid()), 19))) return 8;
+    if (::setpriority(PRIO_PROCESS, 0, 19) != 0) return 9;
+    if (::mmap(nullptr, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED || errno != EPERM) return 10;
+    if (::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) return 11;
+    const auto child = ::fork();  // programs may still be begun
+    if (child == 0) ::_exit(0);
+    int how = 1;
+    return child > 0 && ::waitpid(child, &how, 0) == child && how == 0 ? 0 : 12;
+  });
+  CHECK(status == 0);
 }
 
 TEST_CASE("a confined process sends no signal to another and changes no limit of one, but may end itself") {
