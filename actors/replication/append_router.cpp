@@ -78,8 +78,8 @@ asio::awaitable<void> append_router::find_dataset(request_ptr r) {
   const auto self = shared_from_this();
   auto pending = transport::await_result<void>(
       [this](std::function<void(result<void>)> told) {
-        context_->parts.metadata.barrier(
-            static_cast<std::uint32_t>(std::chrono::milliseconds(await_time_max).count()), std::move(told));
+        context_->parts.metadata.barrier(static_cast<std::uint32_t>(std::chrono::milliseconds(await_time_max).count()),
+                                         std::move(told));
       },
       std::min<steady_time>(r->deadline, after(await_time_max)));
   (void)co_await std::move(pending);

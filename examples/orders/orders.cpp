@@ -81,20 +81,19 @@ BOOST_DESCRIBE_STRUCT(line_of_report, (),
                       (returned, status, sum_quantity, sum_base_price, sum_discounted, sum_charged, mean_quantity,
                        mean_price, mean_discount, items))
 
-TROUPE_JOB(pricing_summary, troupe::read_records<item>() | troupe::filter([](const item& i) {
-                              return i.shipped <= std::string_view("1998-09-02");
-                            }) | troupe::map([](const item& i) {
-                              return std::pair(std::pair(i.returned, i.status), i);
-                            }) | troupe::fold_by_key<add_up>() |
-                                troupe::sort_by([](const auto& group) { return group.first; }) |
-                                troupe::map([](const auto& group) {
-                                  const auto& [key, all] = group;
-                                  const auto n = static_cast<double>(all.items);
-                                  return line_of_report{key.first,         key.second,         all.quantity,
-                                                        all.base_price,    all.discounted,     all.charged,
-                                                        all.quantity / n,  all.base_price / n, all.discounts / n,
-                                                        all.items};
-                                }) | troupe::write());
+TROUPE_JOB(pricing_summary,
+           troupe::read_records<item>() |
+               troupe::filter([](const item& i) { return i.shipped <= std::string_view("1998-09-02"); }) |
+               troupe::map([](const item& i) { return std::pair(std::pair(i.returned, i.status), i); }) |
+               troupe::fold_by_key<add_up>() | troupe::sort_by([](const auto& group) { return group.first; }) |
+               troupe::map([](const auto& group) {
+                 const auto& [key, all] = group;
+                 const auto n = static_cast<double>(all.items);
+                 return line_of_report{key.first,         key.second,  all.quantity,     all.base_price,
+                                       all.discounted,    all.charged, all.quantity / n, all.base_price / n,
+                                       all.discounts / n, all.items};
+               }) |
+               troupe::write());
 
 // ---- 3: the ten open orders that are worth most ----
 
@@ -106,17 +105,15 @@ struct open_order {
 };
 BOOST_DESCRIBE_STRUCT(open_order, (), (orderkey, revenue, orderdate, priority))
 
-constexpr auto builders =
-    troupe::read_records<customer, 0>() |
-    troupe::filter([](const customer& c) { return c.segment == std::string_view("BUILDING"); }) |
-    troupe::map([](const customer& c) { return std::pair(c.custkey, true); });
-constexpr auto early =
-    troupe::read_records<order, 1>() |
-    troupe::filter([](const order& o) { return o.orderdate < std::string_view("1995-03-15"); }) |
-    troupe::map([](const order& o) {
-      return std::pair(o.custkey, std::pair(o.orderkey, std::pair(o.orderdate, o.priority)));
-    }) |
-    troupe::semi_join(builders) | troupe::map([](const auto& found) { return found.second; });
+constexpr auto builders = troupe::read_records<customer, 0>() |
+                          troupe::filter([](const customer& c) { return c.segment == std::string_view("BUILDING"); }) |
+                          troupe::map([](const customer& c) { return std::pair(c.custkey, true); });
+constexpr auto early = troupe::read_records<order, 1>() |
+                       troupe::filter([](const order& o) { return o.orderdate < std::string_view("1995-03-15"); }) |
+                       troupe::map([](const order& o) {
+                         return std::pair(o.custkey, std::pair(o.orderkey, std::pair(o.orderdate, o.priority)));
+                       }) |
+                       troupe::semi_join(builders) | troupe::map([](const auto& found) { return found.second; });
 constexpr auto revenue = troupe::read_records<item, 2>() |
                          troupe::filter([](const item& i) { return i.shipped > std::string_view("1995-03-15"); }) |
                          troupe::map([](const item& i) { return std::pair(i.orderkey, i.price * (1 - i.discount)); }) |
@@ -130,13 +127,12 @@ TROUPE_JOB(shipping_priority, revenue | troupe::join(early) | troupe::map([](con
 
 // ---- 6: what more would have come in without the small discounts ----
 
-TROUPE_JOB(forgone_revenue, troupe::read_records<item>() | troupe::filter([](const item& i) {
-                              return i.shipped >= std::string_view("1994-01-01") &&
-                                     i.shipped < std::string_view("1995-01-01") && i.discount >= 0.05 &&
-                                     i.discount <= 0.07 && i.quantity < 24;
-                            }) | troupe::map([](const item& i) {
-                              return std::pair(std::string_view("revenue"), i.price * i.discount);
-                            }) | troupe::fold_by_key<troupe::sum>() |
-                                troupe::write("what", "sum"));
+TROUPE_JOB(forgone_revenue,
+           troupe::read_records<item>() | troupe::filter([](const item& i) {
+             return i.shipped >= std::string_view("1994-01-01") && i.shipped < std::string_view("1995-01-01") &&
+                    i.discount >= 0.05 && i.discount <= 0.07 && i.quantity < 24;
+           }) |
+               troupe::map([](const item& i) { return std::pair(std::string_view("revenue"), i.price * i.discount); }) |
+               troupe::fold_by_key<troupe::sum>() | troupe::write("what", "sum"));
 
 }  // namespace orders
