@@ -54,16 +54,17 @@ TEST_CASE("an answer that comes before the body has ended is read and reported")
     const error why(errc::already_exists, "the dataset is there already");
     co_await response.send_problem(why);
   });
-  routes.post("/after-a-while", http_access::submitter, [](http_request& request, http_response& response) -> awaitable<void> {
-    std::string piece(100'000, ' ');
-    for (std::size_t taken = 0; taken < 3'000'000;) {
-      const auto some = co_await request.read_some(piece);
-      if (!some) co_return;
-      taken += *some;
-    }
-    const error why(errc::resource_exhausted, "the disk is full");
-    co_await response.send_problem(507, why);
-  });
+  routes.post("/after-a-while", http_access::submitter,
+              [](http_request& request, http_response& response) -> awaitable<void> {
+                std::string piece(100'000, ' ');
+                for (std::size_t taken = 0; taken < 3'000'000;) {
+                  const auto some = co_await request.read_some(piece);
+                  if (!some) co_return;
+                  taken += *some;
+                }
+                const error why(errc::resource_exhausted, "the disk is full");
+                co_await response.send_problem(507, why);
+              });
   routes.get("/good", say("good"));
   web w(std::move(routes));
   auto client = w.client();
