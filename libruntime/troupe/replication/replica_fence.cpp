@@ -116,7 +116,9 @@ void replica::on(moment, const message& m, const seal_request& r) {
   auto& c = *known;
   if (m.epoch < c.promised) return answer(m, seal_response{.why = refusal::fenced});
   if (c.state == phase::creating) return answer(m, seal_response{.why = refusal::busy});
-  if (c.state == phase::sealed && c.seal_length == r.length && (c.verified || !r.verify)) {
+  // While a sealed copy is being read back, what is known of it is from before.
+  const bool known_outcome = c.state == phase::sealed && c.seal_order.value == 0;
+  if (known_outcome && c.seal_length == r.length && (c.verified || !r.verify)) {
     seal_response again{refusal::none, c.written, c.outcome->summary, c.outcome->last_append_unix_ms, {}};
     again.producers = format::encode_producer_table(c.outcome->producers);
     return answer(m, again);

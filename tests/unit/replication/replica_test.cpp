@@ -211,6 +211,36 @@ TEST_CASE("a file is not replaced while a seal of a former leader is still to co
   CHECK(!l.r().busy_with(segment_id{7}));
 }
 
+TEST_CASE("while a sealed copy is read back nothing is said of it, however often it is asked for") {
+  // A draft answered the second request to read it back with what it had sealed unread, which the simulator found.
+  lone l;
+  l.open(3);
+  l.ask(lone::batch(0, 0), 3);
+  auto write = l.order<effects::write_batches>();
+  REQUIRE(l.c.at(1).files->append(write.segment, 0, write.batches.view()));
+  const auto sync = l.order<effects::sync_file>();
+  l.r().synced(l.c.time(), sync.number);
+  l.take();
+  l.said.clear();
+  const extent length{1, batch_size};
+  l.ask(seal_request{length, false}, 3);
+  const auto unread = l.order<effects::seal_file>();
+  l.r().sealed(l.c.time(), unread.number, l.c.at(1).files->seal(segment_id{7}, length, false));
+  l.take();
+  REQUIRE(l.answer<seal_response>().why == refusal::none);
+  l.c.at(1).files->find(segment_id{7})->flip(4096 + batch_size - 1, 1);
+  l.ask(seal_request{length, true}, 3);
+  const auto read_back = l.order<effects::seal_file>();
+  REQUIRE(read_back.verify);
+  l.ask(seal_request{length, true}, 3);
+  CHECK(l.said.empty());
+  CHECK(l.orders.empty());
+  l.r().sealed(l.c.time(), read_back.number, l.c.at(1).files->seal(segment_id{7}, length, true));
+  l.take();
+  CHECK(l.answer<seal_response>().why == refusal::damaged);
+  CHECK(l.said.empty());
+}
+
 TEST_CASE("orders that are void once a write has failed do not keep the segment busy") {
   log_cluster c(1, 1, 1, sync_policy::seal);
   c.lead(1);
