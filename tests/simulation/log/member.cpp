@@ -105,12 +105,12 @@ void world::lose_tails(member& m) {
   const auto* s = truth();
   if (s == nullptr) return;
   for (const auto& [id, f] : m.files->all()) {
-    const auto* open = s->find_open(id);
-    if (open == nullptr) continue;
+    const auto open = replicas_.find(id);
+    if (open == replicas_.end()) continue;
     auto& gone = powerless_[id];
     gone.insert(m.id);
-    if (std::all_of(open->replicas.begin(), open->replicas.end(),
-                    [&](const auto& r) { return gone.contains(r.member) || !is_intact(id, r.member, *s); }))
+    if (std::all_of(open->second.begin(), open->second.end(),
+                    [&](const auto& who) { return gone.contains(who) || !is_intact(id, who, *s); }))
       check_.forgive(id);
   }
 }

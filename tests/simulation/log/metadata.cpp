@@ -127,6 +127,9 @@ void world::apply(member& m, const effects::apply& what) {
       if (!repeated) check_.applied(entry.command, answer, *m.state);
       if (const auto* c = std::get_if<metadata::create_dataset>(&entry.command); c != nullptr && answer)
         dataset_ = answer->dataset;
+      if (sealed && answer) replicas_.erase(*sealed);
+      if (const auto* open = answer ? m.state->find_open(answer->first_segment) : nullptr; open != nullptr)
+        for (const auto& r : open->replicas) replicas_[open->id].insert(r.member);
       trace([&] {
         return "metadata " + to_string(e.index) + ": command " + std::to_string(entry.command.index()) +
                (answer

@@ -219,6 +219,7 @@ class world {
   log_index applied_first_;  ///< the newest entry that anybody applied
   dataset_id dataset_;
   std::set<member_id> draining_;
+  std::map<segment_id, std::set<member_id>> replicas_;   ///< of the open segments, as the newest metadata has them
   std::map<segment_id, std::set<member_id>> powerless_;  ///< replicas that lost unsynced bytes, policy `seal`
   bool healed_ = false, stopping_ = false, settled_ = false;
   outcome out_;
