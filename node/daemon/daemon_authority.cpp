@@ -72,8 +72,9 @@ void daemon::impl::share_authority() {
   const auto kept = key ? security->keep_authority_key(*key) : result<void>(key.error());
   if (kept)
     log.info("security", "this node votes, so it has the authority's key from now on, and signs certificates");
-  else
+  else if (kept.error().message() != authority_trouble)  // asked every few seconds, said once
     log.warning("security", "this node votes and cannot sign certificates: " + kept.error().message());
+  authority_trouble = kept ? std::string() : kept.error().message();
 }
 
 /// Tells the cluster when this node's certificate ends and whether it signs, when that has changed.

@@ -68,6 +68,8 @@ struct daemon::impl {
   std::optional<boost::asio::steady_timer> certificate_timer;
   std::atomic<bool> certificate_warning{false};  ///< said since it was last good
   std::atomic<std::uint64_t> certificate_looks{0};
+  std::atomic<bool> looks_at_certificates{false};  ///< one look at a time: it may wait for nodes that are slow
+  std::string authority_trouble;                   ///< said since it was last good; of the look
   std::optional<storage::segment_store> segments;
   std::optional<data::module_store> modules;
   std::unique_ptr<dataflow::block_store> blocks;

@@ -124,6 +124,11 @@ void daemon::impl::wait_for_certificates() {
 
 /// On the blocking pool: reads files, signs or asks another node.
 void daemon::impl::look_at_certificates() {
+  if (looks_at_certificates.exchange(true)) return;
+  struct end_of_look {
+    std::atomic<bool>& flag;
+    ~end_of_look() { flag = false; }
+  } end{looks_at_certificates};
   const auto mine = security->credentials();
   if (!mine) return;
   refuse_revoked();  // a snapshot from the leader brings no commands to observe

@@ -58,6 +58,9 @@ class http_session : public std::enable_shared_from_this<http_session> {
   }
 
  private:
+  /// What is left of a body is read to its end when it is at most this; beyond it, closing costs less.
+  static constexpr std::size_t drain_bytes_max = 64 * 1024;
+
   friend class http_request;
   friend class http_response;
   enum class answer { none, whole, streaming, ended, cut };
