@@ -37,6 +37,7 @@ class Cluster:
         self.run("up", str(self.count), "--slots", "1", *self.limits)
         nodes = self.json("nodes")
         self.nodes, self.addresses = [n["pid"] for n in nodes], [n["address"] for n in nodes]
+        self.token = (pathlib.Path(self.json("clusters")[0]["data"]) / "token").read_text().strip()
         if self.pinned:
             for processor, pid in enumerate(self.nodes):
                 for one in [pid, *self.children(pid)]:
@@ -113,7 +114,8 @@ class Cluster:
         """The sum over the nodes of a metric without labels."""
         total = 0.0
         for address in self.addresses:
-            with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+            request = urllib.request.Request(f"http://{address}/metrics", headers={"Authorization": f"Bearer {self.token}"})
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 total += sum(float(line.split()[1]) for line in answer.read().decode().splitlines() if line.split(" ", 1)[0] == name)
         return int(total)
 

@@ -15,9 +15,8 @@ def empty_job(programs, options):
         line = WORK / "line.txt"
         line.write_text("one line of words\n")
         cluster.run("import", line, "to", "line", "--copies", "2")
-        known = cluster.json("clusters")[0]
-        token = (pathlib.Path(known["data"]) / "token").read_text().strip()
-        connection = http.client.HTTPConnection(known["addresses"][0])
+        token = cluster.token
+        connection = http.client.HTTPConnection(cluster.addresses[0])
 
         def call(method, path, body=None):
             connection.request(method, "/api/v1" + path, json.dumps(body) if body else None,
