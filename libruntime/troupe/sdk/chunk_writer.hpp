@@ -74,10 +74,10 @@ class record_out {
       renew_(*this, bytes);
     return at_;
   }
-  /// The record ends here.
-  void commit(char* end) noexcept {
+  /// The record ends here, or the last of so many.
+  void commit(char* end, std::uint64_t records = 1) noexcept {
     at_ = end;
-    ++records_;
+    records_ += records;
   }
   record_out(const record_out&) = delete;
   record_out& operator=(const record_out&) = delete;

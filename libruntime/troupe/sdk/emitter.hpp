@@ -72,11 +72,7 @@ class emitter {
     if (count_ == queue_pairs) [[unlikely]]
       drain();
     pair& next = queue_[count_];
-    if constexpr (sdk::text_like<Key>) {
-      sdk::pack_key(key, next.key);
-    } else {
-      sdk::pack_key(sdk::key_bytes<Key>::of(key, scratch_), next.key);
-    }
+    sdk::key_bytes<Key>::pack(key, scratch_, next.key);
     if constexpr (sdk::queued_value<Value>::owned) {
       if (!next.key.is_short()) [[unlikely]] {
         put_long(next.key, nullptr).value.held = value;

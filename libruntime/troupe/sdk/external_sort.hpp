@@ -8,6 +8,7 @@
 #include <troupe/sdk/key.hpp>
 #include <troupe/sdk/memory.hpp>
 #include <troupe/sdk/scratch.hpp>
+#include <troupe/sdk/sort_index.hpp>
 #include <vector>
 
 namespace troupe::sdk {
@@ -16,7 +17,7 @@ namespace troupe::sdk {
 /// comes out does not depend on it at all.
 struct sort_budget {
   explicit sort_budget(std::uint64_t memory_bytes) noexcept
-      : collect_bytes(std::max<std::uint64_t>(memory_bytes / 2, 16 << 10)),
+      : collect_bytes(std::max<std::uint64_t>(memory_bytes / 8 * 7, 16 << 10)),
         frame_bytes(std::clamp<std::uint64_t>(memory_bytes / 128, 1 << 10, scratch_frame_bytes)),
         fan_in(std::clamp<std::uint64_t>(memory_bytes / 4 / frame_bytes, 4, 64)) {}
   std::uint64_t collect_bytes;  ///< entries and their index in memory
@@ -28,8 +29,9 @@ struct sort_budget {
 /// holds goes to scratch files as sorted runs, which are merged, a bounded number at once (Knuth, TAOCP 3, 5.4). One
 /// thread's.
 ///
-///     in memory   arena of bytes, index of {prefix, where, sizes}
-///     a run       a range of the scratch file; entries: varint size of key | varint size of value | key | value
+///     in memory   arena of entries, index of {prefix, where}
+///     a run       a range of the scratch file
+///     an entry    varint size of key | varint size of value | key | value
 template <class Order>
 class external_sort {
  public:
@@ -41,16 +43,25 @@ class external_sort {
   external_sort(host_port& port, std::uint64_t memory_bytes) noexcept : port_(port), budget_(memory_bytes) {}
 
   void add(bytes_view key, bytes_view value) {
-    const auto size = key.size() + value.size();
-    // The index doubles when it grows, and stable_sort takes half of it again.
-    if (!index_.empty() && bytes_.used() + size + (index_.size() + 1) * sizeof(item) * 3 > budget_.collect_bytes)
-        [[unlikely]]
+    const auto size = varint_size(key.size()) + varint_size(value.size()) + key.size() + value.size();
+    if (index_.size() != 0 &&
+        bytes_.used() + size + (index_.size() + 1) * sort_index::bytes_each > budget_.collect_bytes) [[unlikely]]
       write_run();
     char* const at = bytes_.allocate(size);
-    if (!key.empty()) std::memcpy(at, key.data(), key.size());
-    if (!value.empty()) std::memcpy(at + key.size(), value.data(), value.size());
-    index_.push_back(
-        {Order::prefix(key), at, static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(value.size())});
+    char* const key_at = store_varint(store_varint(at, key.size()), value.size());
+    if (!key.empty()) std::memcpy(key_at, key.data(), key.size());
+    if (!value.empty()) std::memcpy(key_at + key.size(), value.data(), value.size());
+    const auto prefix = Order::prefix(key);
+    if (index_.size() == 0) {
+      key_size_ = key.size();
+      in_order_ = same_sizes_ = true;
+    } else {
+      same_sizes_ = same_sizes_ && key.size() == key_size_;
+      in_order_ = in_order_ && !before(prefix, key, last_prefix_, last_key_);
+    }
+    last_prefix_ = prefix;
+    last_key_ = {key_at, key.size()};
+    index_.add({prefix, at});
   }
 
   /// No more is added; from here on `next` gives the entries.
@@ -58,7 +69,7 @@ class external_sort {
     if (!runs_.empty()) {
       write_run();
       bytes_ = byte_arena();
-      index_ = {};
+      index_ = sort_index();
       while (runs_.size() > budget_.fan_in) merge_pass();
       open_merge(0, runs_.size());
     } else {
@@ -69,22 +80,22 @@ class external_sort {
   /// False at the end. The views are valid until the next call.
   bool next(entry& out) {
     if (runs_.empty()) {
+      constexpr std::size_t ahead = 16;
       if (at_ == index_.size()) return false;
-      const auto& i = index_[at_++];
-      out = {{i.data, i.key_size}, {i.data + i.key_size, i.value_size}};
+      if (at_ + ahead < index_.size()) __builtin_prefetch(index_[at_ + ahead].entry);
+      out = entry_at(index_[at_++].entry);
       return true;
     }
     return next_merged(out);
   }
 
  private:
-  struct item {
-    std::uint64_t prefix;
-    const char* data;
-    std::uint32_t key_size;
-    std::uint32_t value_size;
-    [[nodiscard]] bytes_view key() const noexcept { return {data, key_size}; }
-  };
+  static entry entry_at(const char* at) noexcept {
+    std::uint64_t key_size = 0, value_size = 0;
+    const char* const end = at + 2 * varint_size_max;  // what was written here is whole
+    at = load_number(load_number(at, end, key_size), end, value_size);
+    return {{at, static_cast<std::size_t>(key_size)}, {at + key_size, static_cast<std::size_t>(value_size)}};
+  }
   struct run {
     std::uint64_t begin;
     std::uint64_t end;
@@ -103,8 +114,8 @@ class external_sort {
       const char* at = rest.data();
       const char* const end = at + rest.size();
       std::uint64_t key_size = 0, value_size = 0;
-      at = load_varint(at, end, key_size);
-      if (at != nullptr) at = load_varint(at, end, value_size);
+      at = load_number(at, end, key_size);
+      if (at != nullptr) at = load_number(at, end, value_size);
       if (at == nullptr || key_size > static_cast<std::uint64_t>(end - at) ||
           value_size > static_cast<std::uint64_t>(end - at) - key_size)
         throw std::runtime_error("a sorted run does not decode");
@@ -127,8 +138,12 @@ class external_sort {
   }
 
   void sort() {
-    std::stable_sort(index_.begin(), index_.end(),
-                     [](const item& x, const item& y) { return before(x.prefix, x.key(), y.prefix, y.key()); });
+    if (in_order_) return;
+    const bool whole = Order::prefix_is_whole || (same_sizes_ && Order::prefix_orders_bytes && key_size_ <= 8);
+    index_.sort(whole, [whole](const sort_item& x, const sort_item& y) {
+      if (x.prefix != y.prefix || whole) return x.prefix < y.prefix;
+      return Order::less(entry_at(x.entry).key, entry_at(y.entry).key);
+    });
   }
   static void put(scratch_writer& out, bytes_view key, bytes_view value) {
     char* at = out.reserve(2 * varint_size_max + key.size() + value.size());
@@ -142,7 +157,15 @@ class external_sort {
     if (!file_) file_.emplace(port_);
     const auto begin = file_->size();
     scratch_writer out(*file_, budget_.frame_bytes);
-    for (const auto& i : index_) put(out, i.key(), {i.data + i.key_size, i.value_size});
+    for (std::size_t i = 0; i < index_.size(); ++i) {
+      constexpr std::size_t ahead = 16;
+      if (i + ahead < index_.size()) __builtin_prefetch(index_[i + ahead].entry);
+      const auto e = entry_at(index_[i].entry);
+      const auto size = static_cast<std::size_t>(e.value.data() + e.value.size() - index_[i].entry);
+      char* const at = out.reserve(size);
+      std::memcpy(at, index_[i].entry, size);
+      out.commit(at + size);
+    }
     out.flush();
     runs_.push_back({begin, file_->size()});
     index_.clear();
@@ -189,7 +212,12 @@ class external_sort {
   host_port& port_;
   const sort_budget budget_;
   byte_arena bytes_;
-  std::vector<item> index_;
+  sort_index index_;
+  bool in_order_ = true;    ///< entries have come in order so far
+  bool same_sizes_ = true;  ///< all keys have key_size_ bytes
+  std::size_t key_size_ = 0;
+  std::uint64_t last_prefix_ = 0;
+  bytes_view last_key_;
   std::size_t at_ = 0;
   std::optional<scratch_file> file_;
   std::vector<run> runs_;

@@ -71,6 +71,7 @@ class fold_table {
     slot& first = slots_[key.tag() >> shift_];
     if (first.key.a == key.a && first.key.b == key.b && first.key.meta == key.meta) [[likely]]
       return first;  // short keys, mostly
+    if (first.key.is_none()) return first;
     return find_further(key);
   }
   static bool is_empty(const slot& s) noexcept { return s.key.is_none(); }

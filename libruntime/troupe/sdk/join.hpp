@@ -102,7 +102,7 @@ struct two_sided_node : leaf_node<Self> {
   using order = key_bytes<key_type>;
   struct sides {
     explicit sides(task_env& env)
-        : left(env.port, env.task.memory_bytes / 8 * 3), right(env.port, env.task.memory_bytes / 8 * 3) {
+        : left(env.port, env.task.memory_bytes / 16 * 7), right(env.port, env.task.memory_bytes / 16 * 7) {
       troupe_block block{};
       while (env.next_block(block, 0)) collect<left_value>(block, left);
       left.finish();

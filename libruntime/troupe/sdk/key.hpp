@@ -34,6 +34,21 @@ struct key_bytes {
       return scratch;
     }
   }
+  /// The bytes with their hash. A long key points to the caller's bytes, or into `scratch`.
+  [[gnu::always_inline]] static void pack(const view& key, std::string& scratch, packed_key& out) {
+    if constexpr (std::is_integral_v<Key> && sizeof(Key) > 1) {
+      std::uint64_t number = static_cast<std::uint64_t>(key);
+      if constexpr (std::is_signed_v<Key>) number = zigzag(key);
+      if (number >> 56 == 0) [[likely]] {  // the varint's bytes without a way through memory
+        const auto size = varint_size(number);
+        out.a = part_sevens(number) | (0x8080808080808080 & ((std::uint64_t{1} << (8 * (size - 1))) - 1));
+        out.b = 0;
+        out.meta = (hash_final(out.a, 0, size) & 0xffffffff00000000) | static_cast<std::uint32_t>(size + 1);
+        return;
+      }
+    }
+    pack_key(of(key, scratch), out);
+  }
   static bool decode(bytes_view bytes, view& out) {
     if constexpr (text_like<Key>) {
       out = bytes;
@@ -67,6 +82,10 @@ struct key_bytes {
       return x < y;
     }
   }
+  /// Equal prefixes are equal keys.
+  static constexpr bool prefix_is_whole = std::is_arithmetic_v<Key>;
+  /// The prefix is the key's first bytes, padded with zeros: of keys of one size up to eight it is all there is.
+  static constexpr bool prefix_orders_bytes = !std::is_arithmetic_v<Key>;
   /// A number that grows with the order above, for comparing without following a pointer; equal prefixes say nothing.
   static std::uint64_t prefix(bytes_view bytes) noexcept {
     if constexpr (std::is_integral_v<Key>) {
@@ -76,7 +95,12 @@ struct key_bytes {
         return static_cast<std::uint64_t>(static_cast<std::int64_t>(key)) ^ std::uint64_t{1} << 63;
       return static_cast<std::uint64_t>(key);
     } else if constexpr (std::is_floating_point_v<Key>) {
-      return 0;
+      using bits_type = std::conditional_t<sizeof(Key) == 4, std::uint32_t, std::uint64_t>;
+      Key key{};
+      decode(bytes, key);
+      constexpr auto sign = bits_type{1} << (sizeof(Key) * 8 - 1);
+      const auto bits = std::bit_cast<bits_type>(key);
+      return (bits & sign) != 0 ? static_cast<bits_type>(~bits) : bits | sign;
     } else {
       char first[8] = {};
       if (!bytes.empty()) std::memcpy(first, bytes.data(), std::min<std::size_t>(bytes.size(), 8));

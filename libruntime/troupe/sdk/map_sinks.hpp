@@ -4,6 +4,7 @@
 #include <memory>
 #include <troupe/sdk/fold_table.hpp>
 #include <troupe/sdk/operators.hpp>
+#include <troupe/sdk/partition_boxes.hpp>
 #include <troupe/sdk/task_env.hpp>
 #include <vector>
 
@@ -51,22 +52,6 @@ char* put_entry(char* at, bytes_view key, const Accumulator& accumulator) {
   at = store_varint(at, key.size());
   if (!key.empty()) std::memcpy(at, key.data(), key.size());
   return encode_field(at + key.size(), accumulator);
-}
-
-/// One partition's share of what is written out: entries [begin, begin + count) of those in order.
-struct extent {
-  std::size_t begin = 0;
-  std::size_t count = 0;
-  std::uint64_t bytes = 0;
-};
-/// From counts to begins; counts are 0 afterwards, to be counted up again while entries are placed.
-inline void arrange(std::vector<extent>& parts) noexcept {
-  std::size_t begin = 0;
-  for (auto& part : parts) {
-    part.begin = begin;
-    begin += part.count;
-    part.count = 0;
-  }
 }
 
 /// Folds one pair into a table that has room or is made to have some.
@@ -169,25 +154,18 @@ class group_sink {
   using emitter_type = troupe::emitter<Key, Value>;
 
   explicit group_sink(task_env& env)
-      : port_(env.port),
-        partition_(env.task.partitions),
-        collected_bytes_max_(std::clamp<std::uint64_t>(env.task.memory_bytes / 4, 1 << 16, 64 << 20)),
+      : partition_(env.task.partitions),
+        boxes_(env.port, env.task.partitions, env.task.memory_bytes),
         emitter_(this, &group_sink::take) {}
   [[gnu::always_inline]] void operator()(const std::pair<Key, Value>& record) { emitter_(record.first, record.second); }
   emitter_type& emitter() noexcept { return emitter_; }
   void drain() { emitter_.drain(); }
   void finish() {
     emitter_.drain();
-    write_out();
+    boxes_.write_out();
   }
 
  private:
-  struct entry {
-    const char* at;
-    std::uint32_t size;
-    std::uint32_t partition;
-  };
-
   static void take(void* self, typename emitter_type::pair* pairs, std::size_t count) {
     static_cast<group_sink*>(self)->take(pairs, count);
   }
@@ -201,50 +179,28 @@ class group_sink {
         value_size = encoded_size(pair.value.held);
       else
         value_size = pair.value.held.size();
-      const auto size = varint_size(key.size()) + key.size() + value_size;
+      const auto size = varint_size_max + key.size() + value_size;
       if (size > limits::record_bytes_max)
         throw std::length_error("a key and value of " + std::to_string(size) + " bytes are above the limit of 64 MiB");
-      if (bytes_.used() + entries_.size() * sizeof(entry) + size > collected_bytes_max_) write_out();
-      char* const start = bytes_.allocate(size);
-      char* at = store_varint(start, key.size());
-      if (!key.empty()) std::memcpy(at, key.data(), key.size());
-      at += key.size();
-      if constexpr (queued_value<value>::owned)
-        encode_field(at, pair.value.held);
+      const auto partition = partition_(pair.key.tag());
+      char* at = store_varint(boxes_.reserve(partition, size), key.size());
+      if (pair.key.is_short())
+        std::memcpy(at, &pair.key, short_key_bytes);  // what is too much is written over
       else
+        std::memcpy(at, key.data(), key.size());
+      at += key.size();
+      if constexpr (queued_value<value>::owned) {
+        at = encode_field(at, pair.value.held);
+      } else {
         std::memcpy(at, pair.value.held.data(), value_size);
-      entries_.push_back({start, static_cast<std::uint32_t>(size), partition_(pair.key.tag())});
-    }
-  }
-
-  void write_out() {
-    std::vector<extent> parts(partition_.partitions());
-    for (const auto& e : entries_) {
-      ++parts[e.partition].count;
-      parts[e.partition].bytes += e.size;
-    }
-    arrange(parts);
-    std::vector<const entry*> ordered(entries_.size());
-    for (const auto& e : entries_) ordered[parts[e.partition].begin + parts[e.partition].count++] = &e;
-    for (std::uint32_t p = 0; p < partition_.partitions(); ++p) {
-      chunk_writer out(port_, p, limits::chunk_bytes_max, parts[p].bytes);
-      for (std::size_t i = 0; i < parts[p].count; ++i) {
-        const entry& e = *ordered[parts[p].begin + i];
-        char* const at = out.reserve(e.size);
-        std::memcpy(at, e.at, e.size);
-        out.commit(at + e.size);
+        at += value_size;
       }
-      out.flush();
+      boxes_.commit(partition, at);
     }
-    entries_.clear();
-    bytes_.clear();
   }
 
-  host_port& port_;
   partitioner partition_;
-  std::uint64_t collected_bytes_max_;
-  byte_arena bytes_;
-  std::vector<entry> entries_;
+  partition_boxes boxes_;
   emitter_type emitter_;
 };
 

@@ -36,7 +36,7 @@ void for_each_record(const troupe_block& block, std::uint64_t* current_offset, F
     while (at != end) {
       std::uint64_t size = 0;
       __atomic_store_n(current_offset, offset++, __ATOMIC_RELAXED);
-      at = load_varint(at, end, size);
+      at = load_number(at, end, size);
       if (at == nullptr || size > static_cast<std::uint64_t>(end - at)) damaged_block("a record's length is wrong");
       const bytes_view bytes(at, static_cast<std::size_t>(size));
       at += size;

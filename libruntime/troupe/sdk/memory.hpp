@@ -52,8 +52,8 @@ class mapped_memory {
   std::size_t bytes_ = 0;
 };
 
-/// Bytes that stay where they are until `clear`, which keeps the memory. Pieces are 1 MiB; a larger string gets a piece
-/// of its own.
+/// Bytes that stay where they are until `clear`, which keeps the memory. The first piece is 1 MiB, the others are a
+/// huge page each; a larger string gets a piece of its own.
 class byte_arena {
  public:
   byte_arena() = default;
@@ -102,9 +102,9 @@ class byte_arena {
       left_ = size;
       return;
     }
-    if (next_ == pieces_.size()) pieces_.emplace_back(piece_bytes);
-    at_ = static_cast<char*>(pieces_[next_++].data());
-    left_ = piece_bytes;
+    if (next_ == pieces_.size()) pieces_.emplace_back(next_ == 0 ? piece_bytes : mapped_memory::huge_page_bytes);
+    at_ = static_cast<char*>(pieces_[next_].data());
+    left_ = pieces_[next_++].size();
   }
   std::vector<mapped_memory> pieces_;
   std::vector<mapped_memory> large_;

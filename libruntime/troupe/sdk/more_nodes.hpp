@@ -76,7 +76,7 @@ struct join_small_op {
     }
     void operator()(const In& record) {
       packed_key key;
-      pack_key(key_bytes<key_type>::of(record.first, scratch_), key);
+      key_bytes<key_type>::pack(record.first, scratch_, key);
       auto& slot = table_.find(key);
       const bool matches = !fold_table<chain_ends>::is_empty(slot);
       if constexpr (Kind == join_kind::semi || Kind == join_kind::anti) {
@@ -111,7 +111,7 @@ struct join_small_op {
     template <class Key>
     void add(const task_env& env, const Key& side_key, const W& w) {
       packed_key key;
-      pack_key(key_bytes<Key>::of(side_key, scratch_), key);
+      key_bytes<Key>::pack(side_key, scratch_, key);
       const auto size = encoded_size(w);
       if (!table_.has_room(key) ||
           bytes_.used() + size + values_.size() * 3 * sizeof(value) > env.task.memory_bytes / 4)
@@ -203,46 +203,20 @@ class spread_sink {
   static constexpr const char* word = "spread";
   static constexpr std::uint32_t partitions = 0;
   explicit spread_sink(task_env& env)
-      : port_(env.port),
-        parts_(std::max(env.task.partitions, 1U)),
-        next_(env.task.task % parts_.size()),
-        collected_bytes_max_(std::clamp<std::uint64_t>(env.task.memory_bytes / 4, 1 << 16, 64 << 20)) {}
+      : boxes_(env.port, env.task.partitions, env.task.memory_bytes), next_(env.task.task % boxes_.partitions()) {}
   void operator()(const Record& record) {
     const auto size = encoded_size(record);
     if (size > limits::record_bytes_max) throw std::length_error("a record is above the limit of 64 MiB");
-    if (bytes_.used() + size + entries_ * sizeof(bytes_view) > collected_bytes_max_) write_out();
-    char* const at = bytes_.allocate(size);
-    encode_field(at, record);
-    parts_[next_].emplace_back(at, size);
-    if (++next_ == parts_.size()) next_ = 0;
-    ++entries_;
+    char* const at = store_varint(boxes_.reserve(next_, varint_size_max + size), size);
+    boxes_.commit(next_, encode_field(at, record));
+    if (++next_ == boxes_.partitions()) next_ = 0;
   }
   void drain() noexcept {}
-  void finish() { write_out(); }
+  void finish() { boxes_.write_out(); }
 
  private:
-  void write_out() {
-    for (std::uint32_t p = 0; p < parts_.size(); ++p) {
-      std::uint64_t total = 0;
-      for (const auto& e : parts_[p]) total += e.size() + varint_size_max;
-      chunk_writer out(port_, p, limits::chunk_bytes_max, total);
-      for (const auto& e : parts_[p]) {
-        char* const at = store_varint(out.reserve(e.size() + varint_size_max), e.size());
-        if (!e.empty()) std::memcpy(at, e.data(), e.size());
-        out.commit(at + e.size());
-      }
-      out.flush();
-      parts_[p].clear();
-    }
-    bytes_.clear();
-    entries_ = 0;
-  }
-  host_port& port_;
-  std::vector<std::vector<bytes_view>> parts_;
-  std::size_t next_;
-  byte_arena bytes_;
-  std::uint64_t entries_ = 0;
-  const std::uint64_t collected_bytes_max_;
+  partition_boxes boxes_;
+  std::uint32_t next_;
 };
 
 template <class Prev>

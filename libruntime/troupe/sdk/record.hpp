@@ -106,6 +106,36 @@ constexpr std::uint64_t zigzag(T value) noexcept {
   return static_cast<std::uint64_t>(wide) << 1 ^ static_cast<std::uint64_t>(wide >> 63);
 }
 
+/// Moves the seven low bits of each byte together: the number that a varint of up to eight bytes holds.
+inline std::uint64_t join_sevens(std::uint64_t bytes) noexcept {
+  bytes = (bytes & 0x007f007f007f007f) | (bytes & 0x7f007f007f007f00) >> 1;
+  bytes = (bytes & 0x00003fff00003fff) | (bytes & 0x3fff00003fff0000) >> 2;
+  return (bytes & 0x000000000fffffff) | (bytes & 0x0fffffff00000000) >> 4;
+}
+/// The other way round, of a number below 2^56.
+inline std::uint64_t part_sevens(std::uint64_t value) noexcept {
+  value = (value & 0x000000000fffffff) | (value & 0x00fffffff0000000) << 4;
+  value = (value & 0x00003fff00003fff) | (value & 0x0fffc0000fffc000) << 2;
+  return (value & 0x007f007f007f007f) | (value & 0x3f803f803f803f80) << 1;
+}
+
+/// As load_varint, for hot loops: one byte at once, up to eight without a branch for each.
+[[gnu::always_inline]] inline const char* load_number(const char* at, const char* end, std::uint64_t& value) noexcept {
+  if (at != end && static_cast<signed char>(*at) >= 0) {
+    value = static_cast<unsigned char>(*at);
+    return at + 1;
+  }
+  if (end - at >= 8) [[likely]] {
+    const auto word = load_le<std::uint64_t>(at);
+    const std::uint64_t last = ~word & 0x8080808080808080;
+    if (last != 0) [[likely]] {
+      value = join_sevens(word & (last ^ (last - 1)) & 0x7f7f7f7f7f7f7f7f);
+      return at + (static_cast<std::size_t>(__builtin_ctzll(last)) + 1) / 8;
+    }
+  }
+  return load_varint(at, end, value);
+}
+
 template <class T>
 std::size_t encoded_size(const T& value) {
   if constexpr (std::is_enum_v<T>) {
@@ -182,7 +212,7 @@ const char* decode_field(const char* at, const char* end, T& value) {
     return at + sizeof(T);
   } else if constexpr (std::is_arithmetic_v<T>) {
     std::uint64_t raw = 0;
-    at = load_varint(at, end, raw);
+    at = load_number(at, end, raw);
     if constexpr (std::is_signed_v<T>) {
       const auto wide = static_cast<std::int64_t>(raw >> 1) ^ -static_cast<std::int64_t>(raw & 1);
       value = static_cast<T>(wide);
@@ -193,7 +223,7 @@ const char* decode_field(const char* at, const char* end, T& value) {
     }
   } else if constexpr (text_like<T>) {
     std::uint64_t size = 0;
-    at = load_varint(at, end, size);
+    at = load_number(at, end, size);
     if (at == nullptr || size > static_cast<std::uint64_t>(end - at)) return nullptr;
     value = T(at, static_cast<std::size_t>(size));
     return at + size;
@@ -207,14 +237,21 @@ const char* decode_field(const char* at, const char* end, T& value) {
     return decode_field(at, end, value.emplace());
   } else if constexpr (is_vector<T>::value) {
     std::uint64_t count = 0;
-    at = load_varint(at, end, count);
+    at = load_number(at, end, count);
     if (at == nullptr || count > static_cast<std::uint64_t>(end - at))
       return nullptr;  // no element is less than a byte
-    value.clear();
-    for (std::uint64_t i = 0; i < count && at != nullptr; ++i) {
-      typename T::value_type element{};
-      at = decode_field(at, end, element);
-      value.push_back(std::move(element));
+    using element_type = typename T::value_type;
+    if constexpr (std::is_arithmetic_v<element_type> && !std::same_as<element_type, bool>) {
+      value.resize(static_cast<std::size_t>(count));
+      for (auto& element : value)
+        if (at != nullptr) at = decode_field(at, end, element);
+    } else {
+      value.clear();
+      for (std::uint64_t i = 0; i < count && at != nullptr; ++i) {
+        element_type element{};
+        at = decode_field(at, end, element);
+        value.push_back(std::move(element));
+      }
     }
     return at;
   } else if constexpr (is_pair<T>::value) {
@@ -225,6 +262,37 @@ const char* decode_field(const char* at, const char* end, T& value) {
       if (at != nullptr) at = decode_field(at, end, value.*member.pointer);
     });
     return at;
+  }
+}
+
+/// Goes past a field without keeping it: what decode_field returns, but for a text that is not looked at.
+template <class T>
+const char* skip_field(const char* at, const char* end) {
+  if constexpr (text_like<T>) {
+    std::uint64_t size = 0;
+    at = load_number(at, end, size);
+    return at == nullptr || size > static_cast<std::uint64_t>(end - at) ? nullptr : at + size;
+  } else if constexpr (is_optional<T>::value) {
+    bool present = false;
+    at = decode_field(at, end, present);
+    return at == nullptr || !present ? at : skip_field<typename T::value_type>(at, end);
+  } else if constexpr (is_vector<T>::value) {
+    std::uint64_t count = 0;
+    at = load_number(at, end, count);
+    if (at == nullptr || count > static_cast<std::uint64_t>(end - at)) return nullptr;
+    for (; count != 0 && at != nullptr; --count) at = skip_field<typename T::value_type>(at, end);
+    return at;
+  } else if constexpr (is_pair<T>::value) {
+    at = skip_field<typename T::first_type>(at, end);
+    return at == nullptr ? nullptr : skip_field<typename T::second_type>(at, end);
+  } else if constexpr (described_struct<T>) {
+    boost::mp11::mp_for_each<members_of<T>>([&](auto member) {
+      if (at != nullptr) at = skip_field<std::remove_cvref_t<decltype(std::declval<T&>().*member.pointer)>>(at, end);
+    });
+    return at;
+  } else {
+    T value{};
+    return decode_field(at, end, value);
   }
 }
 

@@ -21,7 +21,7 @@ void for_each_entry(const troupe_block& block, F&& f) {
     throw std::runtime_error("the reduce stage was given a block that is not of the stage before");
   while (at != end) {
     std::uint64_t size = 0;
-    at = load_varint(at, end, size);
+    at = load_number(at, end, size);
     if (at != nullptr && size <= static_cast<std::uint64_t>(end - at))
       at = f(bytes_view(at, static_cast<std::size_t>(size)), at + size, end);
     else
@@ -39,7 +39,7 @@ void for_each_record_of(const troupe_block& block, F&& f) {
   Record record{};
   while (at != end) {
     std::uint64_t size = 0;
-    at = load_varint(at, end, size);
+    at = load_number(at, end, size);
     if (at == nullptr || size > static_cast<std::uint64_t>(end - at) ||
         !decode_record(bytes_view(at, static_cast<std::size_t>(size)), record))
       throw std::runtime_error("a block of " + std::to_string(block.size) +
@@ -190,9 +190,8 @@ struct record_head {
 /// Puts the entries of a shuffle block into a sort.
 template <class Value, class Order>
 void collect(const troupe_block& block, external_sort<Order>& into) {
-  Value skipped{};
   for_each_entry(block, [&](bytes_view key, const char* at, const char* end) {
-    const char* const after = decode_field(at, end, skipped);
+    const char* const after = skip_field<Value>(at, end);
     if (after != nullptr) into.add(key, {at, static_cast<std::size_t>(after - at)});
     return after;
   });

@@ -128,47 +128,37 @@ class range_sink {
  public:
   static constexpr const char* word = "distribute";
   static constexpr std::uint32_t partitions = 0;
-  explicit range_sink(task_env& env)
-      : port_(env.port),
-        parts_(std::max(env.task.partitions, 1U)),
-        collected_bytes_max_(std::clamp<std::uint64_t>(env.task.memory_bytes / 4, 1 << 16, 64 << 20)) {}
+  explicit range_sink(task_env& env) : boxes_(env.port, env.task.partitions, env.task.memory_bytes) {}
 
   /// `all`: in order. Of them as many as there are borders between partitions.
   void set_splitters(const std::vector<std::string>& all) {
     if (all.empty()) return;
-    for (std::size_t p = 1; p < parts_.size(); ++p) borders_.push_back(all[all.size() * p / parts_.size()]);
+    for (std::size_t p = 1; p < boxes_.partitions(); ++p) {
+      borders_.push_back(all[all.size() * p / boxes_.partitions()]);
+      prefixes_.push_back(order::prefix(borders_.back()));
+    }
   }
   void add(bytes_view whole, bytes_view key) {
-    const auto p = static_cast<std::size_t>(std::upper_bound(borders_.begin(), borders_.end(), key) - borders_.begin());
-    if (bytes_.used() + entries_ * sizeof(bytes_view) + whole.size() > collected_bytes_max_) write_out();
-    parts_[p].emplace_back(bytes_.copy(whole), whole.size());
-    ++entries_;
+    // Most borders differ from the key in their first bytes: those are compared without a branch for each.
+    const auto prefix = order::prefix(key);
+    std::size_t p = 0;
+    if (prefixes_.size() <= 64)
+      for (const auto border : prefixes_) p += border < prefix;
+    else
+      p = static_cast<std::size_t>(std::lower_bound(prefixes_.begin(), prefixes_.end(), prefix) - prefixes_.begin());
+    while (p < borders_.size() && prefixes_[p] == prefix && borders_[p] <= key) ++p;
+    const auto partition = static_cast<std::uint32_t>(p);
+    char* const at = boxes_.reserve(partition, whole.size());
+    std::memcpy(at, whole.data(), whole.size());
+    boxes_.commit(partition, at + whole.size());
   }
-  void finish() { write_out(); }
+  void finish() { boxes_.write_out(); }
 
  private:
-  void write_out() {
-    for (std::uint32_t p = 0; p < parts_.size(); ++p) {
-      std::uint64_t total = 0;
-      for (const auto& e : parts_[p]) total += e.size();
-      chunk_writer out(port_, p, limits::chunk_bytes_max, total);
-      for (const auto& e : parts_[p]) {
-        char* const at = out.reserve(e.size());
-        std::memcpy(at, e.data(), e.size());
-        out.commit(at + e.size());
-      }
-      out.flush();
-      parts_[p].clear();
-    }
-    bytes_.clear();
-    entries_ = 0;
-  }
-  host_port& port_;
+  using order = key_bytes<std::string_view>;
   std::vector<std::string> borders_;
-  std::vector<std::vector<bytes_view>> parts_;
-  byte_arena bytes_;
-  std::uint64_t entries_ = 0;
-  const std::uint64_t collected_bytes_max_;
+  std::vector<std::uint64_t> prefixes_;
+  partition_boxes boxes_;
 };
 
 /// Stage 3 whole: it has no operators between head and sink.

@@ -175,3 +175,47 @@ TEST_CASE("key: equal keys have equal bytes, and numbers keep their order") {
   REQUIRE(sdk::key_bytes<std::pair<std::string, int>>::decode(bytes(std::pair<std::string, int>{"x", -4}), decoded));
   CHECK(decoded == std::pair<std::string, int>{"x", -4});
 }
+
+TEST_CASE("record: numbers are read, skipped and packed as keys the same at every length") {
+  const auto check = [](auto value) {
+    using number = decltype(value);
+    for (const std::string behind : {"", "\x7f", "\x80\x80\x80\x80\x80\x80\x80\x80\x80"}) {
+      const auto alone = encode(value);
+      const auto bytes = alone + behind;
+      const char* const end = bytes.data() + bytes.size();
+      number back{};
+      REQUIRE(sdk::decode_field(bytes.data(), end, back) == bytes.data() + alone.size());
+      CHECK(back == value);
+      CHECK(sdk::skip_field<number>(bytes.data(), end) == bytes.data() + alone.size());
+    }
+    std::string scratch;
+    sdk::packed_key packed{}, plain{};
+    sdk::key_bytes<number>::pack(value, scratch, packed);
+    sdk::pack_key(encode(value), plain);
+    CHECK((packed.a == plain.a && packed.b == plain.b && packed.meta == plain.meta));
+  };
+  for (int bit = 0; bit < 64; ++bit) {
+    for (const std::uint64_t off : {std::uint64_t{0}, std::uint64_t{1}, ~std::uint64_t{0}}) {
+      const auto value = (std::uint64_t{1} << bit) + off;
+      check(value);
+      check(static_cast<std::int64_t>(value));
+      check(-static_cast<std::int64_t>(value >> 1));
+      check(static_cast<std::uint16_t>(value));
+      check(static_cast<std::int32_t>(value));
+    }
+  }
+}
+
+TEST_CASE("record: skipping ends where reading does, and refuses what reading refuses") {
+  const everything whole{
+      true,     1,      2, 3, 4, 5, 1.5F, 2.5, colour::red, std::string(200, 't'), {{1, "one"}, {300, ""}},
+      {7, "n"}, "here", -9};
+  const auto bytes = encode(whole);
+  CHECK(sdk::skip_field<everything>(bytes.data(), bytes.data() + bytes.size()) == bytes.data() + bytes.size());
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const std::string cut = bytes.substr(0, size);
+    everything back;
+    CHECK((sdk::skip_field<everything>(cut.data(), cut.data() + size) == nullptr) ==
+          (sdk::decode_field(cut.data(), cut.data() + size, back) == nullptr));
+  }
+}
