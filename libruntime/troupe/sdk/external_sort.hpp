@@ -17,7 +17,7 @@ namespace troupe::sdk {
 /// comes out does not depend on it at all.
 struct sort_budget {
   explicit sort_budget(std::uint64_t memory_bytes) noexcept
-      : collect_bytes(std::max<std::uint64_t>(memory_bytes / 8 * 7, 16 << 10)),
+      : collect_bytes(std::max<std::uint64_t>(memory_bytes / 2, 16 << 10)),
         frame_bytes(std::clamp<std::uint64_t>(memory_bytes / 128, 1 << 10, scratch_frame_bytes)),
         fan_in(std::clamp<std::uint64_t>(memory_bytes / 4 / frame_bytes, 4, 64)) {}
   std::uint64_t collect_bytes;  ///< entries and their index in memory

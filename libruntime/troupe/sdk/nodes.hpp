@@ -71,6 +71,8 @@ int guarded(const troupe_task* task, const troupe_host* host, troupe_failure* fa
     return fail("the worker's table is older than the module's: build the module again");
   try {
     host_port port(*host);
+    // Beside a fold's table that is kept, too, and what a task takes at most, there is room for an eighth.
+    kept_pages::limit(task->memory_bytes / 8);
     context user(*task, *host);
     const parameters given(*task);
     task_env env{*task, *host, port, given, user, edge_input(port)};

@@ -28,6 +28,22 @@ class sort_index {
   /// Memory for an item while it is being sorted: block, piece, and what std::stable_sort takes for itself.
   static constexpr std::size_t bytes_each = sizeof(sort_item) * 5 / 2;
 
+  sort_index() = default;
+  sort_index& operator=(sort_index&& other) noexcept {
+    give_back();
+    small_ = std::move(other.small_);
+    memory_ = std::move(other.memory_);
+    blocks_ = std::move(other.blocks_);
+    size_ = std::exchange(other.size_, 0);
+    capacity_ = std::exchange(other.capacity_, 0);
+    ones_ = other.ones_;
+    zeros_ = other.zeros_;
+    piece_ = std::move(other.piece_);
+    sorted_ = std::exchange(other.sorted_, nullptr);
+    return *this;
+  }
+  ~sort_index() { give_back(); }
+
   void add(sort_item item) {
     if (size_ == capacity_) [[unlikely]]
       grow();
@@ -88,7 +104,7 @@ class sort_index {
       capacity_ = small_items;
       return;
     }
-    memory_.emplace_back(block_items * sizeof(sort_item));
+    memory_.push_back(kept_pages::take());
     auto* const block = static_cast<sort_item*>(memory_.back().data());
     if (memory_.size() == 1) {
       std::copy(blocks_[0], blocks_[0] + size_, block);
@@ -97,6 +113,11 @@ class sort_index {
       blocks_.push_back(block);
     }
     capacity_ = memory_.size() * block_items;
+  }
+
+  void give_back() noexcept {
+    for (auto& block : memory_) kept_pages::give(std::move(block));
+    memory_.clear();
   }
 
   /// Into `to`, ordered by prefix >> the result (64: nothing is).
