@@ -9,7 +9,7 @@ namespace {
 
 /// Sorts prefixes made by `make`, with each item's number as its entry, and compares with std::stable_sort.
 template <class Make>
-void check(std::size_t count, bool whole, Make make) {
+void check_index(std::size_t count, bool whole, Make make) {
   static char numbers[1 << 20];
   std::vector<sort_item> wanted;
   sort_index index;
@@ -38,14 +38,14 @@ TEST_CASE("sort_index: orders as std::stable_sort does, whatever the prefixes an
   for (const std::size_t count : {0, 1, 2, 17, 4096, 4097, 20'000, 140'000, 300'000}) {
     for (const bool whole : {true, false}) {
       CAPTURE(count, whole);
-      check(count, whole, [&](std::size_t) { return random(); });
-      check(count, whole, [&](std::size_t) { return random() % 1000; });
-      check(count, whole, [&](std::size_t) { return random() % 1000 << 54; });
-      check(count, whole, [&](std::size_t) { return random() & 0x3f3f3f3f3f3f3f3f; });
-      check(count, whole, [&](std::size_t) { return 0x7573657273000000 | random() % 100'000; });
-      check(count, whole, [&](std::size_t i) { return i % 3 == 0 ? ~std::uint64_t{0} : random() >> (i % 60); });
-      check(count, whole, [](std::size_t) { return std::uint64_t{42}; });
-      check(count, whole, [&](std::size_t i) { return count - i; });
+      check_index(count, whole, [&](std::size_t) { return random(); });
+      check_index(count, whole, [&](std::size_t) { return random() % 1000; });
+      check_index(count, whole, [&](std::size_t) { return random() % 1000 << 54; });
+      check_index(count, whole, [&](std::size_t) { return random() & 0x3f3f3f3f3f3f3f3f; });
+      check_index(count, whole, [&](std::size_t) { return 0x7573657273000000 | random() % 100'000; });
+      check_index(count, whole, [&](std::size_t i) { return i % 3 == 0 ? ~std::uint64_t{0} : random() >> (i % 60); });
+      check_index(count, whole, [](std::size_t) { return std::uint64_t{42}; });
+      check_index(count, whole, [&](std::size_t i) { return count - i; });
     }
   }
 }
