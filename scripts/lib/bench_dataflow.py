@@ -176,3 +176,15 @@ def memory(programs, options):
     say(f"memory: {result['times']:.2f} times as long as in memory (CPU {result['cpu_times']:.2f}); peak of all processes {watch.held / 1e6:.0f} MB "
         f"for budgets of {result['budget_bytes'] / 1e6:.0f} MB (blocks and tasks of both nodes); {spill / 1e6:.0f} MB of tasks and {watch.blocks_spilled / 1e6:.0f} MB of blocks were in files")
     finish("memory", result)
+
+
+def shuffle_plane(programs, options):
+    """The frames that carry blocks between nodes, against raw TCP on the loopback: without the block store and its digests, which `shuffle` has."""
+    done = subprocess.run([programs / "benchmark" / "tls_stream"], capture_output=True, text=True)
+    if done.returncode != 0:
+        die(f"tls_stream: {done.stderr.strip()}")
+    for line in done.stderr.splitlines():
+        say(line)
+    result = json.loads(done.stdout)
+    say(f"shuffle plane: frames of 1 MiB at {result['frames_to_raw']:.2f} of raw TCP; TLS 1.3 at {result['tls_to_frames']:.2f} of frames")
+    finish("shuffle_plane", result)
