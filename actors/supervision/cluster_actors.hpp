@@ -10,7 +10,8 @@
 
 namespace troupe::telemetry {
 class journal;
-}
+class record_keeper;
+}  // namespace troupe::telemetry
 
 namespace troupe::actors {
 
@@ -27,6 +28,9 @@ struct cluster_actors_config {
   std::uint32_t slots = 1;
   std::uint64_t task_memory_bytes = 0;   ///< limit of one attempt
   std::uint64_t task_time_limit_ms = 0;  ///< 0: none
+  /// Where lines that modules logged outlive the node; outlives the actors. Null: nowhere.
+  telemetry::record_keeper* keeper = nullptr;
+  std::string job_log_directory;
   std::function<void(std::string)>
       escalated;  ///< a supervisor gave up, with its child's last error; the daemon should end
 };

@@ -22,7 +22,10 @@ std::string name_of(job_id job) { return "job_supervisor/" + to_string(job); }
 }  // namespace
 
 node_supervisor::node_supervisor(caf::actor_config& config, std::shared_ptr<const node_context> context)
-    : caf::event_based_actor(config), context_(std::move(context)) {}
+    : caf::event_based_actor(config), context_(std::move(context)) {
+  const auto& c = context_->config;
+  if (c.keeper != nullptr) logs_ = job_logs(*c.keeper, c.job_log_directory);
+}
 
 caf::behavior node_supervisor::make_behavior() {
   set_down_handler([this](const caf::down_msg& down) { child_ended(down); });

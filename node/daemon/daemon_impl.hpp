@@ -23,6 +23,7 @@
 #include <troupe/storage/segment_store.hpp>
 #include <troupe/telemetry/journal.hpp>
 #include <troupe/telemetry/metrics.hpp>
+#include <troupe/telemetry/record_keeper.hpp>
 #include <troupe/transport/gate.hpp>
 
 #include "node/daemon/api_services.hpp"
@@ -50,6 +51,7 @@ struct daemon::impl {
   configuration config;
   telemetry::logger& log;
   telemetry::metrics metrics;
+  std::optional<telemetry::record_keeper> keeper;
   telemetry::journal journal;
   transport::notifier changes;
   std::atomic<bool> ready{false};

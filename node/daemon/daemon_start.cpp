@@ -91,6 +91,10 @@ result<void> daemon::impl::load_identity() {
 result<void> daemon::impl::open_stores() {
   TROUPE_TRY(const auto purged, directory->purge_spill());
   if (purged > 0) log.info("storage", "removed " + std::to_string(purged) + " spill files of an earlier life");
+  keeper.emplace(telemetry::record_keeper::options{},
+                 [this](const std::string& trouble) { log.warning("telemetry", trouble); });
+  if (const auto kept = journal.keep(*keeper, directory->events_file()); !kept)
+    log.warning("telemetry", "events of earlier lives are not shown: " + kept.error().message());
   segments.emplace(directory->segments());
   TROUPE_TRY_VOID(segments->remove_unfinished());
   TROUPE_TRY(const auto there, segments->list());

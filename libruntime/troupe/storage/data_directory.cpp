@@ -114,8 +114,8 @@ result<data_directory> data_directory::open(const std::string& path, file_operat
   if (!noted && noted.error().code() != errc::resource_exhausted) return noted.error();
   TROUPE_TRY_VOID(lock.truncate(noted ? own_pid.size() : 0));
   data_directory directory(path, std::move(lock), operations);
-  for (const auto& folder :
-       {directory.raft(), directory.segments(), directory.modules(), directory.spill(), directory.logs()})
+  for (const auto& folder : {directory.raft(), directory.segments(), directory.modules(), directory.spill(),
+                             directory.logs(), directory.path() + "/kept", directory.job_logs()})
     TROUPE_TRY_VOID(make_directory(operations, folder));
   return directory;
 }

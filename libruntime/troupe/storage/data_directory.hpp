@@ -30,6 +30,7 @@ struct identity {
 ///   DIR/modules/        HASH.so
 ///   DIR/spill/          cold blocks; emptied at start
 ///   DIR/logs/
+///   DIR/kept/           events.records, jobs/ID.records: for people, never synced
 class data_directory {
  public:
   /// Makes what is missing (mode 0700). `failed_precondition` when another process has it, with that one's pid; one
@@ -42,6 +43,8 @@ class data_directory {
   [[nodiscard]] std::string modules() const { return path_ + "/modules"; }
   [[nodiscard]] std::string spill() const { return path_ + "/spill"; }
   [[nodiscard]] std::string logs() const { return path_ + "/logs"; }
+  [[nodiscard]] std::string events_file() const { return path_ + "/kept/events.records"; }
+  [[nodiscard]] std::string job_logs() const { return path_ + "/kept/jobs"; }
 
   /// Nothing when the directory is new. `corrupted` when the file makes no sense: never silently replaced, for it would
   /// be a new member.

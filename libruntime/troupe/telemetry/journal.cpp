@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <chrono>
+#include <troupe/base/codec.hpp>
 #include <troupe/telemetry/journal.hpp>
+#include <troupe/telemetry/record_keeper.hpp>
 
 namespace troupe::telemetry {
 
@@ -24,6 +26,22 @@ struct journal::observers {
 journal::journal(std::size_t capacity) : capacity_(capacity), observers_(std::make_shared<observers>()) {}
 journal::~journal() = default;
 
+result<void> journal::keep(record_keeper& keeper, const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  TROUPE_TRY_VOID(record_file::read(path, [this](bytes_view record) {
+    auto e = codec::decode<event>(record, "an event");
+    if (!e || e->id < next_id_) return;
+    // Ids have no gaps in memory: what could not be kept is not known, and neither is what came before it.
+    if (e->id != next_id_) events_.clear();
+    next_id_ = e->id + 1;
+    events_.push_back(std::move(*e));
+    if (events_.size() > capacity_) events_.pop_front();
+  }));
+  keeper_ = &keeper;
+  path_ = path;
+  return ok();
+}
+
 std::uint64_t journal::append(std::string_view kind, std::string_view node, std::string_view text,
                               std::map<std::string, std::string> fields) {
   event made{0,
@@ -39,6 +57,7 @@ std::uint64_t journal::append(std::string_view kind, std::string_view node, std:
     if (!events_.empty()) made.time_unix_ms = std::max(made.time_unix_ms, events_.back().time_unix_ms);
     events_.push_back(made);
     if (events_.size() > capacity_) events_.pop_front();
+    if (keeper_ != nullptr) keeper_->append(path_, codec::encode(made));
   }
   const std::lock_guard lock(observers_->mutex);
   for (const auto& [key, f] : observers_->by_key) f(made);

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <troupe/base/limits.hpp>
+#include <troupe/base/result.hpp>
 #include <vector>
 
 namespace troupe::telemetry {
@@ -18,7 +19,7 @@ std::int64_t now_unix_ms();
 
 /// Something that happened and that a person may want to know afterwards. What `events` shows.
 struct event {
-  std::uint64_t id = 0;  ///< from 1, without gaps, of this node's journal since its start
+  std::uint64_t id = 0;  ///< from 1, without gaps, of this node's journal
   std::int64_t time_unix_ms = 0;
   std::string kind;  ///< snake_case past event: «member_lost», «worker_died», «job_finished»
   std::string node;  ///< name of the member it is about
@@ -28,13 +29,19 @@ struct event {
 };
 BOOST_DESCRIBE_STRUCT(event, (), (id, time_unix_ms, kind, node, text, fields))
 
-/// The last `capacity` events of one node, in memory. Any thread.
+class record_keeper;
+
+/// The last `capacity` events of one node, in memory, and where `keep` was called also in a file. Any thread.
 class journal {
  public:
   explicit journal(std::size_t capacity = limits::events_kept_max);
   ~journal();
   journal(const journal&) = delete;
   journal& operator=(const journal&) = delete;
+
+  /// Reads what an earlier life left in that file and goes on from there: ids too. From now on every event is given to
+  /// `keeper`, which must outlive this. Before the first append.
+  result<void> keep(record_keeper& keeper, const std::string& path);
 
   /// Stamps the wall clock's time and the next id, which it returns. Texts above 4 KiB are cut.
   std::uint64_t append(std::string_view kind, std::string_view node, std::string_view text,
@@ -56,6 +63,8 @@ class journal {
   mutable std::mutex mutex_;
   std::deque<event> events_;
   std::uint64_t next_id_ = 1;
+  record_keeper* keeper_ = nullptr;
+  std::string path_;
   std::shared_ptr<observers> observers_;
 };
 

@@ -1,7 +1,10 @@
+#include <unistd.h>
+
 #include "fake_node.hpp"
 
 #include <actors/supervision/attempt_run.hpp>
 #include <actors/supervision/job_logs.hpp>
+#include <filesystem>
 #include <support/catch.hpp>
 
 using namespace troupe;
@@ -289,4 +292,37 @@ TEST_CASE("Logs are numbered, paged, and bounded") {
   for (std::uint64_t j = 3; j < 120; ++j) logs.add(job_id(j), long_lines, 0, 0);
   CHECK_FALSE(logs.page({job_id(1), 0, 10}).known);
   CHECK(logs.page({job_id(119), 0, 10}).known);
+}
+
+TEST_CASE("Logs outlive their node, with their numbers, and go with their files") {
+  const auto folder = std::filesystem::temp_directory_path() / ("troupe_job_logs_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const auto line = [](int i) { return message::log_line{i, "node1", {}, "line " + std::to_string(i)}; };
+  telemetry::record_keeper::options patient;
+  patient.waiting_bytes_max = 256 << 20;
+  {
+    telemetry::record_keeper keeper(patient, [](const std::string& text) { FAIL(text); });
+    job_logs logs(keeper, folder.string());
+    for (int i = 1; i <= 11'000; ++i) logs.add(job_id(7), {line(i)}, 0, 0);
+    logs.add(job_id(8), {line(1)}, 3, 0);
+  }
+  {
+    telemetry::record_keeper keeper(patient, [](const std::string& text) { FAIL(text); });
+    job_logs logs(keeper, folder.string());
+    const auto page = logs.page({job_id(7), 10'998, 10});
+    CHECK(page.known);
+    REQUIRE(page.lines.size() == 2);
+    CHECK(page.first == 10'999);
+    CHECK(page.lines[1].text == "line 11000");
+    CHECK(logs.page({job_id(7), 0, 1}).first == 1'001);
+    CHECK(logs.page({job_id(8), 0, 10}).lines.size() == 2);
+    logs.add(job_id(7), {line(11'001)}, 0, 0);
+    CHECK(logs.page({job_id(7), 11'000, 10}).lines.size() == 1);
+    std::vector<message::log_line> long_lines(50, {0, "node1", {}, std::string(message::text_bytes_max, 'x')});
+    for (std::uint64_t j = 9; j < 120; ++j) logs.add(job_id(j), long_lines, 0, 0);
+    CHECK_FALSE(logs.page({job_id(8), 0, 10}).known);
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "8.records"));
+  CHECK(std::filesystem::exists(folder / "119.records"));
+  std::filesystem::remove_all(folder);
 }
