@@ -7,7 +7,8 @@ import statistics
 import subprocess
 import time
 
-from bench_cluster import Cluster, die, finish, say, zipf_text
+from bench_cluster import Cluster, die, finish, say
+from bench_word_count import zipf_text
 
 SECONDS = 5.0
 

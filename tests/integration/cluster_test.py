@@ -1,4 +1,5 @@
 """Nodes that must not start, words that are wrong, and a whole cluster that goes and comes back."""
+import os
 import pathlib
 import shutil
 import signal
@@ -143,6 +144,25 @@ class DownAndUp(ClusterTest):
         self.assertEqual((self.cluster.folder / "again").read_bytes(), text.read_bytes())
         self.cluster.shell("down", "--delete-data")
         self.assertEqual(list(self.cluster.folder.glob("data/troupe/*")), [])
+
+    def test_what_jobs_logged_and_what_happened_outlives_every_node(self):
+        self.cluster = Cluster(nodes=2, slots=1)
+        self.addCleanup(self.cluster.close)
+        text = self.cluster.folder / "requests"
+        text.write_bytes(b"not a request\n" * 2)
+        self.cluster.shell("import", text, "to", "requests", "--copies", "2")
+        self.cluster.load("log_analysis")
+        job = self.cluster.start_job("log_analysis", "requests", "report")
+        self.assertEqual(self.cluster.wait(job)["state"], "succeeded")
+        said = self.cluster.wait_until("both lines", lambda: len(lines := self.cluster.json("logs", str(job))) == 2 and lines)
+        before = [(e["kind"], e["text"]) for e in self.cluster.json("events")]
+        self.assertIn("job_finished", [kind for kind, _ in before])
+        for node in self.cluster.nodes().values():
+            os.kill(node["pid"], signal.SIGKILL)
+        self.cluster.up()
+        self.assertEqual(self.cluster.json("logs", str(job)), said)
+        after = [(e["kind"], e["text"]) for e in self.cluster.json("events")]
+        self.assertEqual(after[:len(before)], before)
 
     def test_up_again_after_a_node_was_killed_and_the_others_went_in_order(self):
         self.cluster = Cluster(nodes=3, slots=1)
