@@ -232,13 +232,16 @@ worker_pool_impl::worker* worker_pool_impl::by_token(std::uint64_t token) {
 
 void worker_pool_impl::kill_worker(worker& w) {
   w.state = worker_state::ending;
-  ::kill(static_cast<pid_t>(w.process.pid), SIGKILL);  // not reaped before bury(): the pid is still its own
+  ::kill(static_cast<pid_t>(w.process.pid),
+         SIGKILL);  // not reaped before bury(): the pid is still its own; that one ends what it began
 }
 
 void worker_pool_impl::bury(owner_id owner) {
   auto found = workers_.find(owner);
   auto& w = *found->second;
   int status = 0;
+  // Processes that user code began are of its group, which they cannot leave; until it is reaped the number is its own.
+  ::kill(-static_cast<pid_t>(w.process.pid), SIGKILL);
   while (::waitpid(static_cast<pid_t>(w.process.pid), &status, 0) < 0 && errno == EINTR) {
   }
   // What it printed last says why. More than that comes of a process that it left behind.

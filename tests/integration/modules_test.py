@@ -1,4 +1,5 @@
 """Modules that misbehave cost attempts, never a node and never another task; and what users do in the middle: cancel, two jobs."""
+import pathlib
 import time
 import unittest
 
@@ -52,6 +53,22 @@ class Misbehaviour(ClusterTest):
         error = self.fails("throw_at_once")["error"]
         self.assertIn("thrown before any record", error["message"])
         self.assertIsNone(error["offset"])
+
+    def test_processes_that_it_began_end_with_its_worker(self):
+        error = self.fails("leave_a_process")["error"]
+        self.assertIn("it left a process behind", error["message"])
+
+        def left():
+            names = []
+            for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+                try:
+                    if comm.read_text().strip() == "left_behind" and " Z " not in (comm.parent / "stat").read_text():
+                        names.append(comm.parent.name)
+                except OSError:
+                    pass
+            return names
+
+        self.cluster.wait_until("nothing left behind", lambda: not left(), timeout=10)
 
     def test_one_that_segfaults(self):
         error = self.fails("segfault")["error"]

@@ -36,6 +36,8 @@ constexpr std::array always_refused = std::to_array<std::uint32_t>(
     {SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_bpf, SYS_perf_event_open, SYS_keyctl,
      SYS_add_key, SYS_request_key, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_unshare, SYS_setns, SYS_userfaultfd,
      SYS_init_module, SYS_kexec_load, SYS_tkill,
+     // What it begins stays in its process group, which ends with it.
+     SYS_setsid, SYS_setpgid,
      // The same number on all processors: io_uring_setup, pidfd_getfd, pidfd_send_signal, and the newer ways to mount.
      425, 438, 424, 428, 429, 430, 431, 432, 433, 442});
 /// Whose first argument names a process: this one only (the node that began it is of the same user).

@@ -1,3 +1,6 @@
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <troupe/sdk.hpp>
 
 #include <csignal>
@@ -25,6 +28,13 @@ struct poisoned_words : troupe::mapper<std::string_view, std::string_view, std::
     if (how == "segfault") {
       volatile char* nowhere = nullptr;
       *nowhere = 1;  // NOLINT: that is what it is for
+    }
+    if (how == "leave_a_process") {
+      if (::fork() == 0) {
+        ::prctl(PR_SET_NAME, "left_behind");
+        for (;;) ::pause();
+      }
+      throw troupe::failure("it left a process behind");
     }
     if (how == "hang")
       for (volatile bool forever = true; forever;) {

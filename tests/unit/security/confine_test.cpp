@@ -84,6 +84,7 @@ TEST_CASE("a confined process sends no signals through a descriptor's owner, and
     if (::setpriority(PRIO_PROCESS, 0, 19) != 0) return 9;
     if (::mmap(nullptr, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED || errno != EPERM) return 10;
     if (::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) return 11;
+    if (!refused(::setsid()) || !refused(::setpgid(0, 0))) return 13;
     const auto child = ::fork();  // programs may still be begun
     if (child == 0) ::_exit(0);
     int how = 1;
