@@ -27,15 +27,23 @@ outcome<void> settings::set(const std::string& name, const std::string& value) {
     progress = value == "on";
     return done();
   }
-  return usage_failure("there is no setting \"" + name +
-                       "\"; there are output (table, json, csv) and progress (on, off)");
+  if (name == "consistency") {
+    if (value != "linearizable" && value != "stale")
+      return usage_failure("consistency is linearizable or stale, not \"" + value + "\"");
+    stale = value == "stale";
+    return done();
+  }
+  return usage_failure(
+      "there is no setting \"" + name +
+      "\"; there are output (table, json, csv), progress (on, off) and consistency (linearizable, stale)");
 }
 
 std::vector<std::pair<std::string, std::string>> settings::list() const {
   return {{"output", output == output_format::table  ? "table"
                      : output == output_format::json ? "json"
                                                      : "csv"},
-          {"progress", progress ? "on" : "off"}};
+          {"progress", progress ? "on" : "off"},
+          {"consistency", stale ? "stale" : "linearizable"}};
 }
 
 outcome<known_cluster> session::cluster() {
@@ -74,6 +82,7 @@ outcome<api_client*> session::client() {
                     client_->cluster().addresses == wanted.addresses &&
                     client_->cluster().token_file == wanted.token_file;
   if (!same) client_ = std::make_unique<api_client>(std::move(wanted));
+  client_->read_stale(settings.stale);
   return client_.get();
 }
 

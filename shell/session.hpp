@@ -15,6 +15,7 @@ enum class output_format { table, json, csv };
 struct settings {
   output_format output = output_format::table;
   bool progress = true;
+  bool stale = false;  ///< lists and descriptions as the node that is asked knows them, while nobody leads the metadata
   /// Reads «output json» and the like; a wrong name or value is a usage failure.
   outcome<void> set(const std::string& name, const std::string& value);
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> list() const;

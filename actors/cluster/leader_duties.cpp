@@ -78,8 +78,6 @@ void leader_duties::tick(steady_time now) {
     detector_.paused(ticked_at_, now);
   }
   ticked_at_ = now;
-  core_.lease_until_ns =
-      (now + core_.limits.lease).time_since_epoch().count();  // its own lease holds as long as it leads
   commit_verdicts(now);
   change_voters(now);
 }

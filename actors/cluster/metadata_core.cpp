@@ -249,10 +249,22 @@ void metadata_core::fence(std::string reason) {
   if (fenced_ || stopping_) return;
   fenced_ = true;
   fence_reason_ = std::move(reason);
-  lease_until_ns = 0;
+  acts_until_ns = 0;
   log.warning("metadata", "this node is fenced: " + fence_reason_);
   cancel_all(error{errc::aborted, "this node is fenced: " + fence_reason_});
   if (options.fenced) options.fenced(fence_reason_);
+}
+
+void metadata_core::note_lease(steady_time acts_until, const std::string& lost) {
+  if (fenced_ || stopping_) return;
+  acts_until_ns = acts_until.time_since_epoch().count();
+  if (lost.empty() == !lease_lost_) return;
+  lease_lost_ = !lost.empty();
+  if (lease_lost_)
+    log.warning("metadata", "this node leads no logs and runs no tasks until further notice: " + lost);
+  else
+    log.info("metadata", "this node has its lease again");
+  if (options.lease_changed) options.lease_changed(lost);
 }
 
 error metadata_core::no_answer() const {

@@ -75,6 +75,9 @@ class metadata_core {
   void submit_all();
   /// This incarnation is no member any more. Once.
   void fence(std::string reason);
+  /// Until when this node may act by its own clock; and why it has lost its lease, empty while it has not. The owner
+  /// hears when that changes.
+  void note_lease(steady_time acts_until, const std::string& lost);
   /// Fences when the state says that this incarnation is gone.
   void look_for_fence();
   /// Commits register_member, however long it takes; `then` once.
@@ -89,7 +92,8 @@ class metadata_core {
   boost::asio::io_context& io;
   metadata::state& state;  ///< changed only by apply and install, so the metadata thread reads it without the lock
   std::atomic<bool> connected{false};
-  std::atomic<std::int64_t> lease_until_ns{0};  ///< monotonic
+  /// Monotonic: until then this node answers for what it leads.
+  std::atomic<std::int64_t> acts_until_ns{0};
   std::atomic<std::uint64_t> applied{0};
 
  private:
@@ -124,6 +128,7 @@ class metadata_core {
   bool stopping_ = false;
   bool fenced_ = false;
   std::string fence_reason_;
+  bool lease_lost_ = false;
   request_id registration_ = request_id::random();
 
   // Any thread

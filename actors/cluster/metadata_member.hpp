@@ -1,7 +1,7 @@
 #pragma once
 #include <actors/cluster/leader_duties.hpp>
 #include <actors/cluster/raft_disk.hpp>
-#include <troupe/membership/member_lease.hpp>
+#include <troupe/membership/lease_watch.hpp>
 #include <unordered_set>
 
 namespace troupe::actors {
@@ -72,6 +72,7 @@ class metadata_member final : public metadata_role,
   void retry_barriers();
   void read_done(consensus::read_id id, bool ready);
   void settle_answers();
+  void watch_lease(steady_time now);
   void say_who_is_missing(steady_time now);
   [[nodiscard]] wire::hello greeting() const override;
   [[nodiscard]] wire::leader_hint leader_known() const override;
@@ -80,6 +81,7 @@ class metadata_member final : public metadata_role,
   void went(const transport::peer& who) override;
   void received(peer_link& from, transport::frame what) override;
   void fenced_by(std::string reason) override;
+  void nobody_there(const member_id& who) override;
   void hinted(const wire::leader_hint& at) override;
   void received_raft(peer_link& from, bytes_view payload);
   void received_beat(peer_link& from, const wire::heartbeat_seen& seen);
@@ -129,7 +131,7 @@ class metadata_member final : public metadata_role,
   std::uint64_t next_resubmit_ = 1;
   std::map<request_id, wire::answer> answers_;  ///< known before their entry is applied here
   steady_time beat_at_{};
-  membership::member_lease lease_;
+  membership::lease_watch lease_;
   std::set<member_id> looking_;
   bool disk_full_ = false;
 

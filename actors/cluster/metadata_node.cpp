@@ -99,11 +99,15 @@ member_id metadata_node::leader() const { return core_->leader().first; }
 
 std::vector<member_id> metadata_node::voters() const { return member_->voters(); }
 
+bool metadata_node::may_act() const noexcept {
+  return std::chrono::steady_clock::now().time_since_epoch().count() < core_->acts_until_ns;
+}
+
 metadata_status metadata_node::status() const {
   metadata_status s;
   s.leads = member_->leads();
   s.connected = core_->connected;
-  s.lease_holds = std::chrono::steady_clock::now().time_since_epoch().count() < core_->lease_until_ns;
+  s.lease_holds = may_act();
   s.applied = log_index{core_->applied};
   std::tie(s.leader, s.leader_address) = core_->leader();
   return s;

@@ -26,7 +26,7 @@ struct joined {
 struct metadata_status {
   bool leads = false;        ///< this node leads the metadata
   bool connected = false;    ///< to the leader; always, when it is this node
-  bool lease_holds = false;  ///< the leader has confirmed this incarnation within the lease
+  bool lease_holds = false;  ///< see may_act
   log_index applied;         ///< here
   member_id leader;
   std::string leader_address;
@@ -69,6 +69,9 @@ class metadata_node final : public metadata::service {
   [[nodiscard]] member_id leader() const override;
   [[nodiscard]] std::vector<member_id> voters() const override;
   [[nodiscard]] metadata_status status() const;
+  /// Whether this node may answer for what it leads, by the clock and nothing else: false as soon as a process runs on
+  /// that was stopped for longer than its lease. doc/design/protocols.md, section 3.
+  [[nodiscard]] bool may_act() const noexcept;
 
  private:
   friend class metadata_core;

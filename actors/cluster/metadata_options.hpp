@@ -64,6 +64,9 @@ struct metadata_options {
   /// Called once, on the metadata thread. The node must end its workers and start anew with a higher incarnation. May
   /// be empty.
   std::function<void(std::string reason)> fenced;
+  /// By its own clock this node has lost its lease, and why: others may have given it up, so it must stop what it leads
+  /// and computes. Empty: it has one again. On the metadata thread. May be empty.
+  std::function<void(std::string why)> lease_changed;
 };
 
 }  // namespace troupe::actors

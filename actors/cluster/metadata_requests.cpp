@@ -192,6 +192,7 @@ void metadata_member::tick(steady_time now) {
     beat_at_ = now + core_.limits.heartbeat_interval;
     links_->beat(now);
   }
+  watch_lease(now);
   if (!raft_) return;
   if (duties_) {
     duties_->tick(now);
@@ -313,6 +314,7 @@ void metadata_member::accept(transport::connection stream) { links_->accept(std:
 
 void metadata_member::received(peer_link& from, transport::frame f) {
   if (core_.stopping() || core_.is_fenced()) return;
+  lease_.heard(from.member(), std::chrono::steady_clock::now());
   if (duties_) duties_->heard(from.member(), from.incarnation(), std::chrono::steady_clock::now());
   const auto rubbish = [&](const error& why) {
     core_.log.warning("metadata", "node " + to_string(from.member()) + " at " + from.remote() +
@@ -375,14 +377,6 @@ void metadata_member::received_raft(peer_link& from, bytes_view payload) {
     }
   raft_->receive(std::chrono::steady_clock::now(), *m);
   schedule();
-}
-
-void metadata_member::received_beat(peer_link& from, const wire::heartbeat_seen& seen) {
-  if (seen.lease) {
-    lease_.confirmed(steady_time(std::chrono::steady_clock::duration(seen.sent_ns)));
-    core_.lease_until_ns = lease_.ends_at()->time_since_epoch().count();
-  }
-  if (from.member() != seen.leader.id || !in_configuration()) hinted(seen.leader);
 }
 
 }  // namespace troupe::actors

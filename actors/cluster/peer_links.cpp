@@ -134,7 +134,12 @@ asio::awaitable<void> peer_links::dial(std::string address, member_id expected) 
   auto& t = targets_[address];
   t.busy = false;
   if (stopped_) co_return;
-  if (!outcome && !core_.is_fenced()) note_failure(address, outcome.error());
+  if (!outcome && !core_.is_fenced()) {
+    note_failure(address, outcome.error());
+    // Refused, or reset by a system that came up again: whoever is only cut off answers nothing.
+    if (!expected.is_nil() && outcome.error().code() == errc::unavailable && !linked(expected))
+      owner_.nobody_there(expected);
+  }
   t.backoff = met ? core_.limits.redial_min : std::min(t.backoff * 2, core_.limits.redial_max);
   // A little randomness keeps a hundred members from dialling a returned voter in step.
   t.next = std::chrono::steady_clock::now() + t.backoff / 2 +

@@ -21,6 +21,8 @@ class peer_owner {
   virtual void received(peer_link& from, transport::frame what) = 0;
   /// The peer says that this node is no member any more.
   virtual void fenced_by(std::string reason) = 0;
+  /// Nobody listens at the address of that member.
+  virtual void nobody_there(const member_id& who) = 0;
   virtual void hinted(const wire::leader_hint& at) = 0;
 
  protected:

@@ -58,11 +58,7 @@ asio::awaitable<result<void>> stream_importer::begin() {
   members_ = context_->alive_members();
   copies_ =
       options_.copies != 0 ? options_.copies : static_cast<std::uint32_t>(std::min<std::size_t>(2, members_.size()));
-  if (copies_ > members_.size())
-    co_return error{errc::failed_precondition, std::to_string(copies_) + " copies need as many alive members, and " +
-                                                   std::to_string(members_.size()) +
-                                                   (members_.size() == 1 ? " is" : " are") +
-                                                   " alive; add a node or ask for fewer copies"};
+  if (copies_ > members_.size()) co_return too_few_members();
   metadata::begin_import command;
   command.name = options_.dataset;
   command.format = options_.format;
@@ -79,6 +75,26 @@ asio::awaitable<result<void>> stream_importer::begin() {
   ids_left_ = ids_at_once;
   plan_partitions();
   co_return ok();
+}
+
+/// Nodes that are away may come back: that passes. More copies than there are nodes do not.
+error stream_importer::too_few_members() const {
+  std::string away;
+  std::size_t all = 0;
+  context_->parts.metadata.read([&](const metadata::state& s) {
+    for (const auto& [id, m] : s.members()) {
+      if (m.state == metadata::member_state::left) continue;
+      ++all;
+      if (!s.is_live(id)) away += (away.empty() ? "" : ", ") + m.name;
+    }
+    return 0;
+  });
+  const auto alive = std::to_string(members_.size()) + (members_.size() == 1 ? " is" : " are") + " alive";
+  return error{
+      copies_ <= all ? errc::unavailable : errc::failed_precondition,
+      std::to_string(copies_) + " copies need as many alive nodes, and " + alive +
+          (away.empty() ? "" : " (away: " + away + ")") +
+          (copies_ <= all ? "; start what is away, or ask for fewer copies" : "; add a node or ask for fewer copies")};
 }
 
 void stream_importer::wake() { wake_.cancel(); }

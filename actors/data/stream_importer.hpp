@@ -43,6 +43,7 @@ class stream_importer : public std::enable_shared_from_this<stream_importer> {
   };
 
   [[nodiscard]] result<void> check_options();
+  [[nodiscard]] error too_few_members() const;
   void plan_partitions();
   [[nodiscard]] std::optional<std::uint64_t> boundary() const;
   boost::asio::awaitable<result<void>> place(batcher::batch b);

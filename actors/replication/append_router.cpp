@@ -124,6 +124,9 @@ void append_router::route(const request_ptr& r, const routing_rule& rule) {
 void append_router::send_part(const request_ptr& r, std::size_t index) {
   if (context_->stopping)
     return settle(r, index, error{errc::cancelled, "this node is stopping: it is not known what was appended"});
+  const bool deleted =
+      context_->parts.metadata.read([&](const metadata::state& s) { return s.find_dataset(r->dataset) == nullptr; });
+  if (deleted) return settle(r, index, error{errc::not_found, "dataset " + r->what.dataset + " was deleted"});
   const auto& part = r->parts[index];
   append_call call;
   call.where = {r->dataset, part.partition};

@@ -57,6 +57,13 @@ void leader_host::with(const partition_key& where, const hosted_ptr& h, F f) {
   carry_out(where, h);
 }
 
+std::optional<error> leader_host::without_lease() const {
+  const auto& may_act = context_->parts.may_act;
+  if (lease_lost_.empty() && (!may_act || may_act())) return std::nullopt;
+  return error{errc::unavailable, context_->name_of(context_->self.member) + " leads nothing now: " +
+                                      (lease_lost_.empty() ? std::string("its lease has run out") : lease_lost_)};
+}
+
 leader_host::hosted_ptr leader_host::start(const partition_key& where, bool old_leader_gone) {
   auto& slot = leaders_[where];
   if (slot) return slot;
@@ -74,6 +81,7 @@ leader_host::hosted_ptr leader_host::start(const partition_key& where, bool old_
 
 void leader_host::append(const partition_key& where, const uuid& producer, std::uint64_t sequence, std::uint32_t count,
                          shared_bytes payload, std::function<void(result<appended>)> then) {
+  if (auto why = without_lease()) return then(std::move(*why));
   const auto at = leaders_.find(where);
   hosted_ptr h = at == leaders_.end() ? nullptr : at->second;
   if (!h) {
@@ -144,6 +152,9 @@ void leader_host::carry_out(const partition_key& where, const hosted_ptr& h) {
         if (waiting == h->appends.end()) continue;
         auto done = std::move(waiting->second);
         h->appends.erase(waiting);
+        // It may be durable, and a retry finds out: others may have sealed the segment while this process was stopped.
+        if (a->answer)
+          if (auto why = without_lease()) a->answer = std::move(*why);
         if (a->answer && !a->answer->duplicate) {
           context_->count.records_appended.add(a->answer->count);
           context_->count.bytes_appended.add(done.bytes);
@@ -207,7 +218,7 @@ void leader_host::evaluate_later() {
 }
 
 void leader_host::evaluate() {
-  if (context_->stopping) return;
+  if (context_->stopping || !lease_lost_.empty()) return;
   const auto mine = context_->parts.metadata.read([&](const metadata::state& s) {
     std::erase_if(gone_, [&](const auto& one) { return !s.is_current({one.first, one.second}); });
     return placement::to_lead(s, context_->self.member);
@@ -217,7 +228,7 @@ void leader_host::evaluate() {
 }
 
 void leader_host::evaluate(const std::set<partition_key>& of) {
-  if (context_->stopping) return;
+  if (context_->stopping || !lease_lost_.empty()) return;
   std::vector<partition_key> mine;
   context_->parts.metadata.read([&](const metadata::state& s) {
     for (const auto& where : of) {
@@ -253,7 +264,7 @@ void leader_host::member_gone(member_id id, troupe::incarnation was) {
     }
     return 0;
   });
-  if (!gone_.contains(id)) return;
+  if (!gone_.contains(id) || !lease_lost_.empty()) return;
   for (const auto& [where, h] : std::map(leaders_))
     with(where, h, [&](auto& leader, auto now, const auto& s) { leader.member_lost(now, s, id); });
   for (const auto& where : orphans)
@@ -320,8 +331,18 @@ ends_answer leader_host::ends_of(dataset_id dataset) const {
   return out;
 }
 
+void leader_host::lease_changed(const std::string& why) {
+  lease_lost_ = why;
+  if (!why.empty()) return end_all(why);
+  evaluate_later();
+}
+
 void leader_host::stop(const std::string& why) {
   evaluate_timer_.cancel();
+  end_all(why);
+}
+
+void leader_host::end_all(const std::string& why) {
   for (const auto& [where, h] : std::map(leaders_)) {
     with(where, h, [&](auto& leader, auto now, const auto&) { leader.stop(now, why); });
     end(where, h, why);

@@ -39,6 +39,8 @@ class leader_host : public std::enable_shared_from_this<leader_host> {
   void member_back(member_id id) { gone_.erase(id); }
   /// Shares settle: gives away what somebody else should lead, all of it when this member drains.
   void balance();
+  /// This member may lead nothing until further notice, and why; empty: it may again.
+  void lease_changed(const std::string& why);
   void stop(const std::string& why);
   [[nodiscard]] std::size_t size() const noexcept { return leaders_.size(); }
 
@@ -74,7 +76,10 @@ class leader_host : public std::enable_shared_from_this<leader_host> {
   void propose(const partition_key& where, const hosted_ptr& h, replication::proposal_number number,
                metadata::command what, request_id id);
   void end(const partition_key& where, const hosted_ptr& h, const std::string& why);
+  void end_all(const std::string& why);
   void evaluate_later();
+  /// Why nothing may be led or answered for now.
+  [[nodiscard]] std::optional<error> without_lease() const;
   [[nodiscard]] std::optional<member_id> whom_to_ask(const metadata::state& s, const partition_key& where) const;
   [[nodiscard]] bool is_gone(const metadata::state& s, const replica_ref& who) const;
 
@@ -84,6 +89,7 @@ class leader_host : public std::enable_shared_from_this<leader_host> {
   std::map<member_id, troupe::incarnation> gone_;  ///< seen to be gone, before metadata says so
   boost::asio::steady_timer evaluate_timer_;
   bool evaluate_soon_ = false;
+  std::string lease_lost_;  ///< why; empty: it holds
 };
 
 }  // namespace troupe::logs

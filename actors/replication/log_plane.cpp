@@ -302,6 +302,12 @@ log_plane::log_plane(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 log_plane::~log_plane() { stop(); }
 void log_plane::stop() { impl_->stop(); }
 
+void log_plane::lease_changed(std::string why) {
+  asio::post(impl_->context->io, [l = impl_->leaders, c = impl_->context, why = std::move(why)] {
+    if (!c->stopping) l->lease_changed(why);
+  });
+}
+
 boost::asio::any_io_executor log_plane::executor() const { return impl_->context->io.get_executor(); }
 
 std::size_t log_plane::appends_under_way() const noexcept { return impl_->context->appends_under_way; }

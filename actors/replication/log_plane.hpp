@@ -104,6 +104,7 @@ struct partition_status {
   record_offset begin, end;
   std::uint64_t sealed_segments = 0;
   std::uint64_t bytes = 0;             ///< payload of sealed segments
+  std::uint64_t open_bytes = 0;        ///< payload of the open one, as far as it is acknowledged
   std::string refusing;                ///< why appends are refused now; empty when they are not
   std::uint64_t under_replicated = 0;  ///< sealed segments with fewer live copies than wanted
   std::uint64_t under_replicated_bytes = 0;
@@ -165,6 +166,8 @@ struct log_plane_parts {
   telemetry::metrics& metrics;
   telemetry::logger& log;
   storage::file_operations* operations = nullptr;  ///< nothing: the operating system's
+  /// Whether this member has its lease now, by the clock alone. Any thread. Nothing: always.
+  std::function<bool()> may_act{};
 };
 
 struct log_plane_options {
@@ -194,6 +197,9 @@ class log_plane {
   void serve(transport::gate& gate);
   /// Leads no more, answers everything with `cancelled`, joins its threads. Idempotent.
   void stop();
+
+  /// This member has lost its lease, and why: it leads nothing and acknowledges nothing until it has one again (empty).
+  void lease_changed(std::string why);
 
   template <class T>
   using reply = std::function<void(result<T>)>;

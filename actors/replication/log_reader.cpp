@@ -176,7 +176,11 @@ asio::awaitable<result<read_outcome>> log_reader::run(read_request what) {
     if (found->sealed) {
       const record_offset from{what.from.value - found->base};
       auto batches = co_await read_sealed(*found, from, what.bytes_max, now + sealed_time_max);
-      if (!batches) co_return batches.error();
+      if (!batches) {
+        // Files of a dataset that was deleted meanwhile are gone at once.
+        if (const auto still = find(what); !still) co_return still.error();
+        co_return batches.error();
+      }
       auto taken = take_records(*batches, found->sealed->id, found->base, what, out);
       if (!taken) co_return taken.error();
       // What an import or a job wrote has the time of its batch, which is nobody's append.

@@ -111,6 +111,7 @@ asio::awaitable<result<dataset_status>> offsets::describe(std::string dataset, t
         one.open = here.log.open->id;
         for (const auto& r : here.log.open->replicas) one.replicas.push_back(r.member);
       }
+      if (end.open && one.open == end.open->segment) one.open_bytes = end.open->bytes;
       one.begin = end.begin;
       one.end = end.end;
       one.refusing = std::move(end.refusing);

@@ -140,6 +140,14 @@ void cluster_actors::peer_lost(member_id peer) {
   caf::anon_send(impl_->root, local::peer_lost{peer});
 }
 
+void cluster_actors::lease_changed(std::string why) {
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->stopped) return;
+  }
+  caf::anon_send(impl_->root, local::lease_changed{std::move(why)});
+}
+
 // Questions: a short-lived actor each, which ends with its answer or its deadline
 
 void cluster_actors::job_status(job_id job, clock_duration deadline,

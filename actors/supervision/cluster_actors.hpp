@@ -62,6 +62,9 @@ class cluster_actors {
   void peer_connected(member_id peer, troupe::incarnation incarnation, caf::actor gateway);
   void peer_lost(member_id peer);
 
+  /// This node has lost its lease, and why: its attempts end, and none begins until it has one again (empty).
+  void lease_changed(std::string why);
+
   using clock_duration = std::chrono::milliseconds;
   /// Live numbers of a running job, from its supervisor wherever it is. `not_found` when it has none (ended: see
   /// metadata), `deadline_exceeded`.

@@ -40,6 +40,10 @@ struct metadata_changed {
   job_id job;            ///< 0: none
   segment_id segment;    ///< whose holders changed; 0: none
 };
+/// This node has lost its lease, and why; empty: it has one again.
+struct lease_changed {
+  std::string why;
+};
 struct tick {};
 struct stop {};
 /// A child's numbers for the tree.
@@ -68,6 +72,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::peer_connected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::peer_lost)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::peers_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::metadata_changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::lease_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::stop)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::local::job_summary_wanted)

@@ -53,6 +53,7 @@ void node_attempts::start(const message::start_attempt& wanted) {
 }
 
 void node_attempts::plan(attempt& a) {
+  if (without_lease_) return;  // when it is back
   const auto id = a.wanted.job;
   auto planned = context_.metadata.read([&](const metadata::state& state) {
     return plan_attempt(state, context_.config.self, id, a.wanted.epoch, a.wanted.what, a.wanted.replicas,
@@ -355,6 +356,19 @@ void node_attempts::tick() {
   prefetch_.pump();  // memory may have come free
   for (auto& [key, due] : reports_)
     if (++due.ticks % ticks_to_repeat == 0) send_(due.supervisor, due.message);
+}
+
+void node_attempts::lease_changed(const std::string& why) {
+  without_lease_ = !why.empty();
+  if (stopped_) return;
+  if (!without_lease_) return check_all();
+  std::vector<attempt> ending;
+  for (const auto& [key, a] : attempts_)
+    if (a.run && a.run->now() < attempt_run::phase::stopping) ending.push_back(a);
+  for (const auto& a : ending) {
+    a.run->stop();
+    send_report(a, failure{failure_kind::engine, errc::unavailable, "stopped by its own node: " + why, {}, {}});
+  }
 }
 
 void node_attempts::stop() {

@@ -36,6 +36,9 @@ class node_attempts final : public attempt_listener {
   void job_changed(job_id job);
   /// The same for all jobs: after a change that no command told of.
   void check_all();
+  /// This node may compute nothing until further notice, and why: what is here ends, without blame, and what is asked
+  /// for waits. Empty: it may again.
+  void lease_changed(const std::string& why);
   /// Repeats reports, sends progress and logs. About four times a second.
   void tick();
   void stop();
@@ -95,6 +98,7 @@ class node_attempts final : public attempt_listener {
   std::map<dataflow::attempt_key, attempt> attempts_;
   std::map<dataflow::attempt_key, report_due> reports_;
   std::map<job_id, job_here> jobs_;
+  bool without_lease_ = false;
   bool stopped_ = false;
 };
 

@@ -131,6 +131,7 @@ caf::behavior node_supervisor::make_behavior() {
           to_all_jobs(caf::make_message(m));
         if (m.job.value != 0) attempts_->job_changed(m.job);
       },
+      [this](const local::lease_changed& m) { attempts_->lease_changed(m.why); },
       [](local::posted_work& w) { (*w.run)(); },
       [this](local::tick) { on_tick(); },
       [this](local::stop) { shut_down(); },

@@ -1,5 +1,10 @@
 #include <actors/data/data_plane.hpp>
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <troupe/api/datasets.hpp>
 #include <troupe/api/schema_text.hpp>
 #include <troupe/base/text.hpp>
@@ -18,7 +23,8 @@ using transport::http_request;
 using transport::http_response;
 
 constexpr std::size_t sample_bytes_max = 1 << 20;  ///< of a text whose schema is read off it
-constexpr std::size_t piece_bytes = 256 << 10;
+/// What goes to the importer's thread at once: every hand-over wakes two threads, and a socket gives 50 KiB at a time.
+constexpr std::size_t piece_bytes = 512 << 10;
 
 struct import_wish {
   data::import_options options;
@@ -170,6 +176,71 @@ awaitable<result<bytes>> read_sample(http_request& request, bool& whole) {
   co_return sample;
 }
 
+/// As much of the body as the buffer takes; less at its end only.
+awaitable<result<std::size_t>> fill(http_request& request, std::span<char> buffer) {
+  std::size_t filled = 0;
+  while (filled < buffer.size()) {
+    const auto got = co_await request.read_some(buffer.subspan(filled));
+    if (!got) co_return got.error();
+    if (*got == 0) break;
+    filled += *got;
+  }
+  co_return filled;
+}
+
+/// A piece that is on its way into the importer while the next one is read.
+class piece_under_way {
+ public:
+  explicit piece_under_way(const boost::asio::any_io_executor& executor)
+      : state_(std::make_shared<state>(executor)), executor_(executor) {}
+
+  void begin(import_run& import, bytes_view piece) {
+    state_->busy = true;
+    boost::asio::co_spawn(executor_, import.write(piece),
+                          [s = state_](const std::exception_ptr&, result<void> written) {
+                            s->outcome = std::move(written);
+                            s->busy = false;
+                            s->done.cancel();
+                          });
+  }
+  /// How the last piece went; at once when there is none.
+  awaitable<result<void>> finish() {
+    const auto s = state_;
+    while (s->busy) {
+      boost::system::error_code woken;
+      co_await s->done.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+    }
+    co_return s->outcome;
+  }
+
+ private:
+  struct state {
+    explicit state(const boost::asio::any_io_executor& executor) : done(executor, transport::steady_time::max()) {}
+    boost::asio::steady_timer done;
+    result<void> outcome;
+    bool busy = false;
+  };
+  std::shared_ptr<state> state_;
+  boost::asio::any_io_executor executor_;
+};
+
+/// The body, to its end. Nothing of it is under way any more when this returns.
+awaitable<result<void>> take_body(import_run& import, http_request& request) {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  piece_under_way under_way(executor);
+  std::vector<char> buffers[2] = {std::vector<char>(piece_bytes), std::vector<char>(piece_bytes)};
+  for (std::size_t turn = 0;; turn = 1 - turn) {
+    const auto got = co_await fill(request, buffers[turn]);
+    const auto taken = co_await under_way.finish();
+    if (!taken) co_return taken.error();
+    if (!got) co_return got.error().with_context("import of " + import.wish.options.dataset);
+    if (*got != 0) under_way.begin(import, {buffers[turn].data(), *got});
+    if (*got < piece_bytes) break;
+  }
+  const auto last = co_await under_way.finish();
+  co_return last;
+}
+
 /// What is to be said when all is well.
 awaitable<result<std::string>> run(import_run& import, http_request& request) {
   auto& options = import.wish.options;
@@ -192,13 +263,8 @@ awaitable<result<std::string>> run(import_run& import, http_request& request) {
     const auto taken = co_await import.write(sample);
     if (!taken) co_return taken.error();
   }
-  std::vector<char> buffer(piece_bytes);
-  while (!whole) {
-    const auto got = co_await request.read_some(buffer);
-    if (!got) co_return got.error().with_context("import of " + options.dataset);
-    if (*got == 0) break;
-    const bytes_view piece(buffer.data(), *got);
-    const auto taken = co_await import.write(piece);
+  if (!whole) {
+    const auto taken = co_await take_body(import, request);
     if (!taken) co_return taken.error();
   }
   auto finished = co_await import.finish();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <troupe/api/logs.hpp>
 #include <troupe/base/limits.hpp>
@@ -45,11 +46,30 @@ result<void> check_fields(data_format format, const std::vector<field>& fields) 
   return format::check_schema(schema{fields});
 }
 
-awaitable<void> show_log(api_services& s, const std::string& name, http_response& response, int status) {
-  const auto made = find_dataset(s, name);
+/// How many copies can be had now. Refused where nothing could be appended; else a sentence, when there is one to say.
+result<std::string> check_nodes(const api_services& s, const std::string& name, std::uint32_t copies,
+                                std::uint32_t min_copies) {
+  const auto live = s.metadata.read([](const metadata::state& state) {
+    return static_cast<std::uint32_t>(std::count_if(state.members().begin(), state.members().end(),
+                                                    [&](const auto& m) { return state.is_live(m.first); }));
+  });
+  if (copies <= live) return std::string();
+  const auto nodes = std::to_string(live) + (live == 1 ? " node is" : " nodes are") + " alive";
+  const auto needed = min_copies != 0 ? min_copies : std::max(1U, copies - 1);
+  if (needed > live)
+    return error{errc::failed_precondition, "dataset " + name + " would need " + std::to_string(needed) +
+                                                " copies of whatever is appended, and " + nodes + ": ask for at most " +
+                                                std::to_string(live) + " copies (or min_copies), or add nodes first"};
+  return std::to_string(copies) + " copies are wanted, and " + nodes + ": segments lack copies until there are more";
+}
+
+awaitable<void> show_log(api_services& s, const std::string& name, http_response& response, int status,
+                         std::string note) {
+  auto made = find_dataset(s, name);
   if (!made)
     co_return (void) co_await response.send_problem(
         error{errc::aborted, "dataset " + name + " was made or changed and deleted by somebody at once"});
+  if (!note.empty()) made->notes.push_back(std::move(note));
   const auto text = api::to_text(*made);
   (void)co_await response.send_json(text, status);
 }
@@ -63,6 +83,8 @@ awaitable<void> create_log(api_services& s, http_request& request, http_response
   if (!wanted) co_return (void) co_await response.send_problem(wanted.error());
   if (const auto good = check_fields(wanted->format, wanted->schema); !good)
     co_return (void) co_await response.send_problem(good.error());
+  auto note = check_nodes(s, name, wanted->copies, wanted->min_copies);
+  if (!note) co_return (void) co_await response.send_problem(note.error());
   metadata::create_dataset wish;
   wish.name = name;
   wish.format = wanted->format;
@@ -77,7 +99,7 @@ awaitable<void> create_log(api_services& s, http_request& request, http_response
   metadata::command command = std::move(wish);
   const auto made = co_await propose(s, std::move(command));
   if (!made) co_return (void) co_await response.send_problem(made.error());
-  co_await show_log(s, name, response, 201);
+  co_await show_log(s, name, response, 201, std::move(*note));
 }
 
 awaitable<void> alter(api_services& s, http_request& request, http_response& response) {
@@ -86,6 +108,12 @@ awaitable<void> alter(api_services& s, http_request& request, http_response& res
   if (!body) co_return (void) co_await response.send_problem(body.error());
   const auto wanted = api::from_text<api::dataset_changes>(*body, "dataset changes", api::unknown_members::refused);
   if (!wanted) co_return (void) co_await response.send_problem(wanted.error());
+  const auto has = find_dataset(s, name);
+  const auto copies = wanted->copies.value_or(0);
+  auto note = wanted->copies ? check_nodes(s, name, copies,
+                                           wanted->min_copies.value_or(has ? std::min(has->min_copies, copies) : 1))
+                             : result<std::string>(std::string());
+  if (!note) co_return (void) co_await response.send_problem(note.error());
   metadata::alter_dataset wish;
   wish.name = name;
   wish.copies = wanted->copies;
@@ -101,7 +129,7 @@ awaitable<void> alter(api_services& s, http_request& request, http_response& res
   metadata::command command = std::move(wish);
   const auto done = co_await propose(s, std::move(command));
   if (!done) co_return (void) co_await response.send_problem(done.error());
-  co_await show_log(s, name, response, 200);
+  co_await show_log(s, name, response, 200, std::move(*note));
 }
 
 // ---- read ----

@@ -95,8 +95,10 @@ result<void> daemon::impl::begin_work() {
   data = std::make_unique<data::data_plane>(
       data::data_plane_parts{card, identity.address, *segments, *modules, *blocks, *metadata, journal, metrics, log});
   data->serve(*gate);
-  TROUPE_TRY(logs, logs::log_plane::open({card, identity.address, directory->logs(), *segments, *metadata, *data,
-                                          journal, metrics, log}));
+  logs::log_plane_parts of_logs{card,  identity.address, directory->logs(), *segments, *metadata,
+                                *data, journal,          metrics,           log};
+  of_logs.may_act = [m = metadata.get()] { return m->may_act(); };
+  TROUPE_TRY(logs, logs::log_plane::open(std::move(of_logs)));
   logs->serve(*gate);
   log_calls.emplace(*logs);
   ports = std::make_unique<actors::daemon_ports>(*pool, *data, *blocks, *segments);
@@ -112,6 +114,17 @@ result<void> daemon::impl::begin_work() {
   settings.escalated = [this](std::string why) { finish({true, "a supervisor gave up: " + why}); };
   supervisors = std::make_unique<actors::cluster_actors>(*system, *metadata, *ports, journal, settings);
   supervisors->start();
+
+  {
+    const std::lock_guard lock(lease_mutex);
+    tell_of_lease = [this](const std::string& why) {
+      logs->lease_changed(why);
+      supervisors->lease_changed(why);
+      if (!why.empty())
+        journal.append("lease_lost", identity.name, identity.name + " leads no logs and runs no tasks: " + why);
+    };
+    if (!lease_lost.empty()) tell_of_lease(lease_lost);
+  }
 
   actors::node_links_parts parts{*system,
                                  *bridge,

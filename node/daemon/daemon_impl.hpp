@@ -91,7 +91,10 @@ struct daemon::impl {
   std::optional<transport::gate> gate;
   std::vector<std::function<void()>> unobserve;
 
-  std::mutex seeds_mutex;  ///< of identity.seeds
+  std::mutex seeds_mutex;                                 ///< of identity.seeds
+  std::mutex lease_mutex;                                 ///< of the next two
+  std::string lease_lost;                                 ///< why; empty: it holds
+  std::function<void(const std::string&)> tell_of_lease;  ///< what works on it, once it does
   std::mutex mutex;
   std::condition_variable woken;
   std::optional<ending> end;

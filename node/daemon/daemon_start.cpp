@@ -165,6 +165,11 @@ result<void> daemon::impl::join() {
     if (pool) pool->kill_all();
     finish({true, "fenced: " + reason});
   };
+  options.lease_changed = [this](const std::string& why) {
+    const std::lock_guard lock(lease_mutex);
+    lease_lost = why;
+    if (tell_of_lease) tell_of_lease(why);
+  };
   TROUPE_TRY(const auto endpoint, transport::parse_endpoint(config.listen));
   options.dial_from = endpoint.address();
 

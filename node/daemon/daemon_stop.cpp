@@ -44,6 +44,10 @@ void daemon::impl::stop() {
     http->stop(std::chrono::duration_cast<std::chrono::milliseconds>(http_grace), [&closed] { closed.set_value(); });
     done.wait();
   }
+  {
+    const std::lock_guard lock(lease_mutex);
+    tell_of_lease = nullptr;
+  }
   for (const auto& end_observation : unobserve) end_observation();
   if (links) links->stop();
   if (supervisors) supervisors->stop();

@@ -111,7 +111,9 @@ void add_status(api::dataset& shown, const logs::dataset_status& status) {
     const auto more = p.end.value - part.end_offset.value;
     part.end_offset = p.end;
     part.records += more;
+    part.bytes += p.open_bytes;
     shown.records += more;
+    shown.bytes += p.open_bytes;
   }
   shown.notes.insert(shown.notes.end(), status.notes.begin(), status.notes.end());
 }

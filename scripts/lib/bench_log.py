@@ -145,7 +145,7 @@ def spurious(cluster, minutes, folder, say):
 
 def happened(cluster):
     text = "\n".join(path.read_text(errors="replace") for path in cluster.logs())
-    return {"elections": len(set(re.findall(r"leads the metadata, in term (\d+)", text))), "lost": len(re.findall(r"this node is fenced|member_lost", text))}
+    return {"elections": len(set(re.findall(r"leads the metadata, in term (\d+)", text))), "lost": len(re.findall(r"this node is fenced|member_lost|this node leads no logs and runs no tasks", text))}
 
 
 def table(rows, say):

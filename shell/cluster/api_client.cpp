@@ -31,6 +31,16 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+/// What a node advises to programs, for people.
+error in_words_of_the_shell(const error& e) {
+  constexpr std::string_view advice = "add consistency=stale to read";
+  auto text = e.message();
+  const auto at = text.find(advice);
+  if (at == std::string::npos) return e;
+  text.replace(at, advice.size(), "`set consistency stale` shows");
+  return error{e.code(), std::move(text)};
+}
+
 }  // namespace
 
 api_client::api_client(known_cluster cluster)
@@ -102,7 +112,8 @@ outcome<transport::http_client_response> api_client::send(transport::http_client
   const bool repeatable = request.method == "GET" && !request.body_sink;
   TROUPE_TRY(auto answer, exchange(std::move(request), repeatable));
   if (answer.ok()) return answer;
-  return failure(transport::problem_error(answer.status, answer.field("content-type"), answer.body));
+  return failure(
+      in_words_of_the_shell(transport::problem_error(answer.status, answer.field("content-type"), answer.body)));
 }
 
 outcome<transport::http_client_response> api_client::send_repeatable(transport::http_client_request request) {
@@ -111,6 +122,8 @@ outcome<transport::http_client_response> api_client::send_repeatable(transport::
 
 outcome<transport::http_client_response> api_client::exchange(transport::http_client_request request, bool repeatable) {
   request.target = "/api/v1" + request.target;
+  if (stale_ && request.method == "GET")
+    request.target += (request.target.find('?') == std::string::npos ? "?" : "&") + std::string("consistency=stale");
   std::string tried;
   std::vector<std::size_t> order, unready;
   for (std::size_t n = 0; n < cluster_.addresses.size(); ++n)

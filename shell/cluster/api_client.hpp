@@ -55,6 +55,8 @@ class api_client {
   [[nodiscard]] const known_cluster& cluster() const { return cluster_; }
   /// For completion: no answer within this time is no answer.
   void set_time_max(std::chrono::milliseconds time_max);
+  /// Whether what is read may be what the node that is asked knows, without a look at the others.
+  void read_stale(bool stale) { stale_ = stale; }
   /// Ctrl-C no longer ends requests: for the cancelling that an interruption leads to.
   void ignore_interrupts();
 
@@ -72,6 +74,7 @@ class api_client {
   bool secrets_read_ = false;
   int cancel_fd_;
   std::optional<std::chrono::milliseconds> time_max_;
+  bool stale_ = false;
   std::vector<std::unique_ptr<transport::http_client>> connections_;  ///< by address; made when first needed
   std::size_t preferred_ = 0;
   std::chrono::steady_clock::time_point answered_;  ///< when the preferred one last did

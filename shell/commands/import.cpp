@@ -29,6 +29,7 @@ outcome<import_order> read_order(const arguments& given) {
   const auto format = given.get("--format", of_csv ? "csv" : "lines");
   out.records = format == "csv" || format == "json";
   if (of_csv && format != "csv") return usage_failure("--header and --delimiter are for --format csv");
+  out.how.counts_lines = out.records;
   out.how.header = given.has("--header");
   out.query = "?format=" + transport::percent_encode(format);
   if (out.how.header) out.query += "&header=true";

@@ -140,8 +140,9 @@ result<std::size_t> import_source::read_some(std::span<char> out) {
       if (n == 0) continue;
       last_ = out[n - 1];
       bytes_read_ += n;
-      lines_read_ +=
-          static_cast<std::uint64_t>(std::count(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(n), '\n'));
+      if (how_.counts_lines)
+        lines_read_ +=
+            static_cast<std::uint64_t>(std::count(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(n), '\n'));
       return n;
     }
     ++current_;

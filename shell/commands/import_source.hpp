@@ -12,7 +12,8 @@ namespace troupe::shell {
 struct import_reading {
   bool lines =
       true;  ///< a file that does not end with a new line gets one before the next: no two records run together
-  bool header = false;  ///< each file begins with a row of names; that of the first stays
+  bool counts_lines = false;  ///< for place_of_line: rows may be wrong, lines of text are not
+  bool header = false;        ///< each file begins with a row of names; that of the first stays
 };
 
 /// The bytes of several files one after the other, `-` being standard input. Compressed ones (gzip, zstd) as they were

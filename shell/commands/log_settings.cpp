@@ -93,6 +93,7 @@ outcome<void> show(session& s, const json::value& value, const char* what_happen
         (d.key_field.empty() ? "" : ", by " + d.key_field) +
         (d.keep_age_ms == 0 ? "" : ", kept for " + duration_text(d.keep_age_ms)) +
         (d.keep_bytes == 0 ? "" : ", " + format_bytes(d.keep_bytes) + " of each partition kept"));
+  for (const auto& note : d.notes) s.say(harmless(note));
   return done();
 }
 

@@ -106,7 +106,9 @@ std::vector<command> session_commands() {
        .group = "session",
        .usage = "set [NAME VALUE]",
        .summary = "Changes a setting of this session, or lists them",
-       .help = "output: table, json or csv, as -o does. progress: on or off.",
+       .help = "output: table, json or csv, as -o does. progress: on or off. consistency: stale reads what the node "
+               "that is "
+               "asked knows, which works while nobody leads the metadata; linearizable by default.",
        .example = "set output json",
        .words_max = 2,
        .completes = word_kind::setting,

@@ -87,7 +87,7 @@ std::vector<std::string> candidates_of(session& s, word_kind kind, const std::st
       return out;
     }
     case word_kind::setting:
-      return {"output", "progress"};
+      return {"output", "progress", "consistency"};
     case word_kind::word:
       break;
   }

@@ -58,7 +58,7 @@ class Arguments(ShellTest):
         self.refused(3, "use", "nothing")
 
     def test_several_commands_stop_at_the_first_that_fails(self):
-        self.assertEqual(self.ok("-c", "set output csv; set"), "name,value\noutput,csv\nprogress,on\n")
+        self.assertEqual(self.ok("-c", "set output csv; set"), "name,value\noutput,csv\nprogress,on\nconsistency,linearizable\n")
         done = self.run_shell("-c", "clusters\nnodes; history\nclusters")
         self.assertEqual(done.returncode, 3)
         self.assertEqual(done.stdout.count("CURRENT"), 1)
@@ -69,7 +69,7 @@ class Arguments(ShellTest):
 
     def test_files_and_standard_input(self):
         (self.folder / "one.troupe").write_text("# settings\nset output csv\nset  # shows them\n")
-        expected = "name,value\noutput,csv\nprogress,on\n"
+        expected = "name,value\noutput,csv\nprogress,on\nconsistency,linearizable\n"
         self.assertEqual(self.ok("-f", "one.troupe"), expected)
         self.assertEqual(self.ok("-f", "-", stdin="set output csv; set"), expected)
         self.assertEqual(self.ok(stdin="set output csv\nset\n"), expected)

@@ -317,6 +317,7 @@ void log_leader::transact(moment now, const metadata::state& s) {
     refusing_ = name() + " needs " + std::to_string(min_copies_) + " copies, and " + std::to_string(replicas.size()) +
                 " member(s) can take one now";
     if (const auto reasons = why_not(now, s); !reasons.empty()) refusing_ += ": " + reasons;
+    refusing_ += "; start or add a node, or alter the dataset to need fewer (min_copies)";
     replicas.clear();
   }
   if (!sealed_ && replicas.empty()) {

@@ -163,6 +163,11 @@ result<void> file::reserve(std::uint64_t position, std::uint64_t size, bool keep
   return ok();
 }
 
+bool file::set_direct(bool direct) noexcept {
+  const int flags = ::fcntl(fd_, F_GETFL);
+  return flags >= 0 && ::fcntl(fd_, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
 result<void> sync_directory(file_operations& operations, const std::string& path) {
   TROUPE_TRY(const file directory, file::open(operations, path, O_RDONLY | O_DIRECTORY));
   if (operations.fsync(directory.descriptor()) != 0) disk_failed("fsync", path, errno);

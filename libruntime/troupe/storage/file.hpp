@@ -78,6 +78,9 @@ class file {
   /// Reserves room; keeps the size when `keep_size`. `resource_exhausted` when there is none; a file system that cannot
   /// is not an error.
   result<void> reserve(std::uint64_t position, std::uint64_t size, bool keep_size);
+  /// Whether what is read and written goes past the page cache from now on (O_DIRECT): addresses, positions and lengths
+  /// are then aligned to 4 KiB. False where the file system can't, and then nothing has changed.
+  bool set_direct(bool direct) noexcept;
   void close() noexcept;
 
  private:

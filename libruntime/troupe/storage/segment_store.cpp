@@ -48,7 +48,10 @@ result<segment_writer> segment_store::begin(segment_writer writer, const segment
                                       info.epoch,   info.schema,  info.format,  info.created_at_unix_ms};
   if (info.expected_bytes != 0)
     TROUPE_TRY_VOID(writer.file_.reserve(0, format::segment_header_bytes + info.expected_bytes, true));
-  TROUPE_TRY_VOID(writer.file_.write(format::encode_segment_header(header), 0));
+  if (info.expected_bytes >= direct_bytes_min) writer.direct_ = direct_output::begin(writer.file_);
+  const auto encoded = format::encode_segment_header(header);
+  const bytes_view first[] = {encoded};
+  TROUPE_TRY_VOID(writer.write(first, 0));
   return writer;
 }
 

@@ -13,6 +13,7 @@ segment_writer& segment_writer::operator=(segment_writer&& other) noexcept {
     operations_ = other.operations_;
     directory_ = std::move(other.directory_);
     file_ = std::move(other.file_);
+    direct_ = std::move(other.direct_);
     id_ = other.id_;
     builder_ = std::move(other.builder_);
     name_is_durable_ = other.name_is_durable_;
@@ -27,6 +28,7 @@ void segment_writer::discard() noexcept {
   if (!file_.is_open()) return;
   operations_->unlink(file_.path().c_str());
   file_.close();
+  direct_.reset();
 }
 
 result<void> segment_writer::check_open() const {
@@ -68,6 +70,11 @@ result<void> segment_writer::append_encoded(bytes_view batch) {
   return write_batch(header, batch.data(), payload);
 }
 
+/// `position` is the end of what was written before.
+result<void> segment_writer::write(std::span<const bytes_view> parts, std::uint64_t position) {
+  return direct_ ? direct_->append(file_, parts) : file_.write(parts, position);
+}
+
 result<void> segment_writer::write_batch(const format::batch_header& header, const char* raw_header,
                                          bytes_view payload) {
   if (!header.producer.is_nil() && builder_.producers() >= format::producers_per_segment_max &&
@@ -76,7 +83,7 @@ result<void> segment_writer::write_batch(const format::batch_header& header, con
                                                std::to_string(builder_.producers()) +
                                                " producers already; seal it and open the next"};
   const bytes_view parts[] = {{raw_header, format::batch_header_bytes}, payload};
-  if (auto written = file_.write(parts, format::segment_header_bytes + builder_.file_bytes()); !written) {
+  if (auto written = write(parts, format::segment_header_bytes + builder_.file_bytes()); !written) {
     discard();
     return written;
   }
@@ -86,6 +93,12 @@ result<void> segment_writer::write_batch(const format::batch_header& header, con
 
 result<void> segment_writer::sync() {
   TROUPE_TRY_VOID(check_open());
+  if (direct_) {
+    if (auto settled = direct_->settle(file_); !settled) {
+      discard();
+      return settled;
+    }
+  }
   file_.sync();
   if (name_is_durable_) return ok();
   auto synced = sync_directory(*operations_, directory_);
@@ -104,7 +117,9 @@ result<format::segment_summary> segment_writer::seal(const std::optional<format:
   }
   const auto encoded = format::encode_segment_footer(footer);
   const auto end = format::segment_header_bytes + builder_.file_bytes();
-  auto written = file_.write(encoded, end);
+  const bytes_view last[] = {encoded};
+  auto written = write(last, end);
+  if (written && direct_) written = direct_->settle(file_);
   if (written) written = file_.truncate(end + encoded.size());  // gives back what was reserved beyond
   if (!written) {
     discard();
@@ -119,6 +134,7 @@ result<format::segment_summary> segment_writer::seal(const std::optional<format:
     }
     name_is_durable_ = false;
   }
+  direct_.reset();
   TROUPE_TRY_VOID(sync());
   file_.close();
   return footer.summary;

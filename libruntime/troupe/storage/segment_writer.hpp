@@ -6,6 +6,7 @@
 #include <troupe/base/result.hpp>
 #include <troupe/format/batch.hpp>
 #include <troupe/format/segment.hpp>
+#include <troupe/storage/direct_output.hpp>
 #include <troupe/storage/file.hpp>
 
 namespace troupe::storage {
@@ -20,7 +21,9 @@ struct segment_info {
   format::schema_id schema;
   data_format format = data_format::lines;
   std::int64_t created_at_unix_ms = 0;
-  std::uint64_t expected_bytes = 0;  ///< reserved on the disk at once when not 0, so that a full one shows early
+  /// Reserved on the disk at once when not 0, so that a full one shows early; from direct_bytes_min on the file is
+  /// written past the page cache.
+  std::uint64_t expected_bytes = 0;
 };
 
 /// What a batch's header says beside its place. The file is a function of these and the payloads: writers that are
@@ -41,9 +44,9 @@ class segment_writer {
   segment_writer& operator=(segment_writer&& other) noexcept;
   ~segment_writer();
 
-  /// Appends one batch; the payload goes to the operating system without a copy of ours. It holds `records` whole
-  /// records (at least 1). `resource_exhausted`: the disk is full and the file is removed. `invalid_argument`: no
-  /// records, or a payload above batch_payload_bytes_max.
+  /// Appends one batch; the payload goes to the operating system without a copy of ours, save past the cache. It holds
+  /// `records` whole records (at least 1). `resource_exhausted`: the disk is full and the file is removed.
+  /// `invalid_argument`: no records, or a payload above batch_payload_bytes_max.
   result<void> append(bytes_view payload, std::uint32_t records, const append_info& info = {});
 
   /// Appends a batch that was encoded elsewhere (a replica, a repair): header and payload, checked first: crc, segment
@@ -69,13 +72,15 @@ class segment_writer {
   friend class segment_store;
   segment_writer(file_operations& operations, std::string directory, file f, segment_id id)
       : operations_(&operations), directory_(std::move(directory)), file_(std::move(f)), id_(id), builder_(id) {}
+  [[nodiscard]] result<void> write(std::span<const bytes_view> parts, std::uint64_t position);
   result<void> write_batch(const format::batch_header& header, const char* raw_header, bytes_view payload);
   [[nodiscard]] result<void> check_open() const;
   void discard() noexcept;
 
   file_operations* operations_;
   std::string directory_;
-  file file_;  ///< closed once sealed or given up
+  file file_;                              ///< closed once sealed or given up
+  std::unique_ptr<direct_output> direct_;  ///< when it is written past the page cache
   segment_id id_;
   format::segment_builder builder_;
   bool name_is_durable_ = false;

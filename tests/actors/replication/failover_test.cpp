@@ -109,6 +109,47 @@ TEST_CASE("after a start of every log plane everything acknowledged is there, an
   check_lines(cluster, 1, 50);
 }
 
+TEST_CASE("a member without a lease acknowledges nothing, and goes on when it has one again", "[log]") {
+  log_cluster cluster(3);
+  cluster.create("clicks", 1, 2);
+  const auto producer = uuid::random();
+  REQUIRE_OK(cluster.append(0, "clicks", "line 1\n", producer, 1));
+  const auto leader = cluster.leader_of("clicks");
+  REQUIRE(leader >= 0);
+  const auto other = (leader + 1) % 3;
+  // As after a pause of the process: the clock says so before anybody has told.
+  cluster.set_lease(leader, false);
+  for (const auto node : {leader, other}) {
+    const auto said = cluster.append(node, "clicks", "line 2\n", producer, 2, 400ms);
+    REQUIRE_FALSE(said.has_value());
+    CHECK(said.error().message().find("lease") != std::string::npos);
+  }
+  cluster.log(leader).lease_changed("its lease has run out");
+  CHECK_FALSE(cluster.append(other, "clicks", "line 2\n", producer, 2, 400ms).has_value());
+  cluster.set_lease(leader, true);
+  cluster.log(leader).lease_changed("");
+  REQUIRE_OK(cluster.append(other, "clicks", "line 2\n", producer, 2));
+  CHECK(cluster.leader_of("clicks") == leader);
+  check_lines(cluster, leader, 2);
+}
+
+TEST_CASE("the partitions of a member that lost its lease and is given up are led by others", "[log]") {
+  log_cluster cluster(3);
+  cluster.create("clicks", 1, 2);
+  const auto producer = uuid::random();
+  REQUIRE_OK(cluster.append(0, "clicks", "line 1\n", producer, 1));
+  const auto leader = cluster.leader_of("clicks");
+  REQUIRE(leader >= 0);
+  cluster.set_lease(leader, false);
+  cluster.log(leader).lease_changed("its lease has run out");
+  cluster.declare_dead(leader);
+  const auto other = (leader + 1) % 3;
+  for (std::uint64_t i = 2; i <= 5; ++i)
+    REQUIRE_OK(cluster.append(other, "clicks", "line " + std::to_string(i) + "\n", producer, i));
+  CHECK(cluster.leader_of("clicks") != leader);
+  check_lines(cluster, other, 5);
+}
+
 TEST_CASE("segments are sealed at their size, and read across", "[log]") {
   logs::log_plane_options options;
   options.segment_bytes = 64 << 10;

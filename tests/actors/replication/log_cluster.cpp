@@ -23,6 +23,7 @@ void log_cluster::open(int i) {
                               node.segments, *node.service, *node.plane,
                               node.journal,  node.metrics,  node.log,
                               &node.disk};
+  parts.may_act = [holds = &may_act_[static_cast<std::size_t>(i)]] { return holds->load(); };
   auto opened = logs::log_plane::open(parts, options_);
   REQUIRE_OK(opened);
   (*opened)->serve(*node.gate);

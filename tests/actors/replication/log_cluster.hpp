@@ -1,5 +1,7 @@
 #pragma once
 #include <actors/replication/log_plane.hpp>
+#include <array>
+#include <atomic>
 
 #include "../data/data_cluster.hpp"
 
@@ -18,6 +20,8 @@ class log_cluster : public data_cluster {
   logs::log_plane& log(int i) { return *logs_[static_cast<std::size_t>(i)]; }
   /// As a killed process: nothing is said to anyone, its port is closed. Metadata hears of it only by `declare_dead`.
   void kill(int i);
+  /// What the node's clock says of its lease; nobody is told.
+  void set_lease(int i, bool holds) { may_act_[static_cast<std::size_t>(i)] = holds; }
   void declare_dead(int i);
   /// The log plane of a node begins anew on the same disk, with the next incarnation.
   void restart(int i);
@@ -41,6 +45,7 @@ class log_cluster : public data_cluster {
  private:
   void open(int i);
   int count_;
+  std::array<std::atomic<bool>, 8> may_act_{true, true, true, true, true, true, true, true};
   logs::log_plane_options options_;
   std::vector<std::unique_ptr<logs::log_plane>> logs_;
   std::vector<std::uint64_t> incarnations_;

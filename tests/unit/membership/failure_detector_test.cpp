@@ -1,6 +1,6 @@
 #include <support/catch.hpp>
 #include <troupe/membership/failure_detector.hpp>
-#include <troupe/membership/member_lease.hpp>
+#include <troupe/membership/lease_watch.hpp>
 
 using namespace troupe;
 using namespace troupe::membership;
@@ -115,18 +115,12 @@ TEST_CASE("a verdict that could not be committed is given again", "[membership]"
 }
 
 TEST_CASE("a member's own lease ends before the holder's patience does", "[membership]") {
-  member_lease mine(1s);
-  CHECK(!mine.holds(t0));
-  mine.confirmed(t0);
-  CHECK(mine.holds(t0 + 999ms));
-  CHECK(!mine.holds(t0 + 1s));
+  lease_watch mine(1s);
   mine.confirmed(t0 + 500ms);
-  mine.confirmed(t0 + 100ms);  // an answer that was overtaken
-  CHECK(mine.ends_at() == t0 + 1500ms);
-
+  CHECK(mine.look(t0 + 600ms, {b}, a) == standing::holds);
   failure_detector holder;  // heard each heartbeat no earlier than it was sent
   holder.follow(a, first, member_state::alive, t0);
   holder.heard(a, first, t0 + 502ms);
-  CHECK(holder.check(*mine.ends_at()).front().state == member_state::suspect);
-  CHECK(!mine.holds(*mine.ends_at()));
+  CHECK(holder.check(mine.acts_until()).front().state == member_state::suspect);
+  CHECK(mine.look(mine.acts_until(), {b}, a) == standing::lost);
 }
