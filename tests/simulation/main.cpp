@@ -20,7 +20,7 @@ std::size_t events_printed = 120;
 
 struct totals {
   std::uint64_t seeds = 0, events = 0, operations = 0, entries = 0, crashes = 0, cuts = 0, wipes = 0, elections = 0,
-                flips = 0, records = 0, segments = 0;
+                flips = 0, records = 0, segments = 0, jobs = 0;
   sim_time simulated = 0;
   void add(const outcome& o) {
     ++seeds;
@@ -34,6 +34,7 @@ struct totals {
     flips += o.flips;
     records += o.records;
     segments += o.segments;
+    jobs += o.jobs;
     simulated += o.simulated;
   }
 };
@@ -95,6 +96,7 @@ bool run_many(const protocol& of, const std::vector<std::uint64_t>& seeds, unsig
       std::printf(", %llu flipped bits, %llu records acknowledged, %llu segments sealed",
                   static_cast<unsigned long long>(sum.flips), static_cast<unsigned long long>(sum.records),
                   static_cast<unsigned long long>(sum.segments));
+    if (sum.jobs != 0) std::printf(", %llu jobs", static_cast<unsigned long long>(sum.jobs));
     std::printf("\n");
     std::fflush(stdout);
     std::cout.flush();
@@ -144,6 +146,20 @@ bool find_bugs(const protocol& of, unsigned jobs) {
   return good;
 }
 
+/// The hash of the tree that is checked out, which is known before it is committed to main: CI then runs the very seeds
+/// that were run before. Empty where there is no git.
+std::string tree_of(const std::string& directory) {
+  const auto command = "git -c safe.directory='*' -C '" + directory + "' rev-parse --verify 'HEAD^{tree}' 2>/dev/null";
+  auto* const pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  char line[128] = {};
+  const bool read = std::fgets(line, sizeof line, pipe) != nullptr;
+  const bool good = ::pclose(pipe) == 0 && read;
+  std::string hash(good ? line : "");
+  while (!hash.empty() && hash.back() == '\n') hash.pop_back();
+  return hash;
+}
+
 /// The gate of one protocol: seeds that ever failed, fixed ones, derived ones, and every planted bug.
 bool run_gate(const protocol& of, std::uint64_t first, std::uint64_t seeds, const std::string& salt, bool gate,
               unsigned jobs) {
@@ -161,12 +177,12 @@ bool run_gate(const protocol& of, std::uint64_t first, std::uint64_t seeds, cons
 int main(int argc, char** argv) {
   CLI::App app{"Simulates clusters, their disks, networks and clients; a seed is a run."};
   std::uint64_t seed = 0, first = 1, seeds = 0;
-  std::string protocol_name, bug_name, salt;
+  std::string protocol_name, bug_name, salt, tree;
   int kind = -1;
   bool gate = false, list = false;
   unsigned jobs = 1;
-  app.add_option("--protocol", protocol_name, "consensus or log; both when neither is named")
-      ->check(CLI::IsMember({"consensus", "log"}));
+  app.add_option("--protocol", protocol_name, "consensus, log or jobs; all when none is named")
+      ->check(CLI::IsMember({"consensus", "log", "jobs"}));
   app.add_option("--seed", seed, "run this one, print its last events");
   app.add_option("--events", events_printed, "how many of a failing run's last events are printed");
   app.add_option("--seeds", seeds, "how many");
@@ -174,13 +190,23 @@ int main(int argc, char** argv) {
   app.add_option("--bug", bug_name, "plant this mistake; the run must fail");
   app.add_option("--kind", kind, "look for the bug in runs of this kind, by its number in the protocol's swarm::kind");
   app.add_option("--salt", salt, "half of a gate's seeds are derived from this, for example the commit");
+  app.add_option("--salt-of-tree", tree,
+                 "the same from the git tree that is checked out in this directory; else fixed seeds");
   app.add_option("--jobs", jobs, "processes")->check(CLI::Range(1, 64));
   app.add_flag("--gate", gate, "seeds that ever failed, fixed and derived seeds, and every planted bug");
   app.add_flag("--list-bugs", list);
   CLI11_PARSE(app, argc, argv);
 
+  if (salt.empty() && !tree.empty()) {
+    salt = tree_of(tree);
+    if (gate)
+      std::cout << (salt.empty() ? "no git here: all seeds are fixed"
+                                 : "half of the seeds are derived from tree " + salt)
+                << std::endl;
+  }
+
   std::vector<protocol> chosen;
-  for (auto& p : {consensus_protocol(), log_protocol()})
+  for (auto& p : {consensus_protocol(), log_protocol(), jobs_protocol()})
     if (protocol_name.empty() || p.name == protocol_name) chosen.push_back(p);
   if (list) {
     for (const auto& p : chosen)
@@ -207,7 +233,7 @@ int main(int argc, char** argv) {
   }
   if (app.count("--seed") != 0) {
     if (bug == nullptr && protocol_name.empty()) {
-      std::cerr << "say which protocol: --protocol consensus or --protocol log\n";
+      std::cerr << "say which protocol: --protocol consensus, log or jobs\n";
       return 2;
     }
     totals sum;
@@ -218,9 +244,11 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (bug != nullptr) return find_bug(*of, *bug, first, seeds == 0 ? bug->budget : seeds) ? 0 : 1;
-  if (seeds == 0) seeds = gate ? 20'000 : 200;
   bool good = true;
-  for (const auto& p : chosen) good = run_gate(p, first, seeds, salt, gate, jobs) && good;
+  for (const auto& p : chosen) {
+    const std::uint64_t of_gate = p.name == "jobs" ? 5'000 : 20'000;
+    good = run_gate(p, first, seeds != 0 ? seeds : gate ? of_gate : 200, salt, gate, jobs) && good;
+  }
   std::cout << (good ? "good" : "FAILED") << std::endl;
   return good ? 0 : 1;
 }

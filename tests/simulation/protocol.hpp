@@ -24,5 +24,6 @@ struct protocol {
 
 protocol consensus_protocol();
 protocol log_protocol();
+protocol jobs_protocol();  ///< the two together, with jobs on what was appended
 
 }  // namespace troupe::simulation

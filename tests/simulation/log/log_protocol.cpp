@@ -42,4 +42,20 @@ protocol log_protocol() {
   return p;
 }
 
+protocol jobs_protocol() {
+  protocol p;
+  p.name = "jobs";
+  p.failed_seeds = TROUPE_SIMULATION_FAILED_SEEDS "/log/failed_seeds_of_jobs.txt";
+  p.run = [](std::uint64_t seed, const named_bug* bug, bool trace) {
+    return log::world(seed, planted_of(bug), trace, log::swarm::kind::mixture, true).run();
+  };
+  for (const auto& [name, bug] :
+       {std::pair("job_commit_without_epoch_check", log::owner_bug::job_commit_without_epoch_check),
+        std::pair("adoption_forgets_a_task", log::owner_bug::adoption_forgets_a_task),
+        std::pair("output_committed_twice", log::owner_bug::output_committed_twice),
+        std::pair("dead_attempts_commit", log::owner_bug::dead_attempts_commit)})
+    p.bugs.push_back({name, owner_bugs + static_cast<int>(bug), 400});
+  return p;
+}
+
 }  // namespace troupe::simulation

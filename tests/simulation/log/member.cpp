@@ -48,12 +48,14 @@ void world::start(member& m) {
   m.repairs = std::make_unique<replication::repair_planner>(
       replication::repair_options{.tasks_max = 4, .next_target_after = std::chrono::seconds(1)});
   m.replica_timer.reset();
+  m.jobs = std::make_unique<job_host>(2);
   trace([&] { return m.name() + " starts, incarnation " + to_string(m.self.incarnation); });
   carry_out_raft(m);
   register_self(m);
   // Whoever wants the dataset asks until it is there: what the member was asked went with its process.
   if (m.start > 1 && dataset_ == dataset_id{}) ask_for_dataset(m);
   later(m, static_cast<sim_time>(random_.below(upkeep_interval)), [this, &m] { upkeep(m); });
+  if (swarm_.jobs != 0) later(m, 100 * millisecond, [this, &m] { tick_jobs(m); });
 }
 
 /// Proposes itself until metadata knows it as it runs now.
@@ -62,6 +64,7 @@ void world::register_self(member& m) {
   who.id = m.id;
   who.address = "127.0.0.1:" + std::to_string(20000 + m.slot);
   who.incarnation = m.self.incarnation;
+  who.slots = 2;
   who.name = "node" + std::to_string(m.slot + 1) + "." + std::to_string(m.generation);
   propose(m, metadata::register_member{who}, [this, &m](const auto& answer) {
     if (answer) {
@@ -92,6 +95,7 @@ void world::crash(member& m, bool power) {
   m.raft.reset();
   m.replica.reset();
   m.leaders.clear();
+  m.jobs = std::make_unique<job_host>(2);
   m.proposals.clear();
   m.copying.clear();
   m.removals.clear();

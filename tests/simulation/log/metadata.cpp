@@ -120,10 +120,22 @@ void world::apply(member& m, const effects::apply& what) {
     std::optional<segment_id> sealed;
     if (const auto* c = std::get_if<metadata::seal_and_open>(&entry.command); c != nullptr && c->seal)
       sealed = c->seal->id;
+    const auto about = job_of(entry.command);
+    std::optional<metadata::job> before;
+    if (const auto* j = about ? m.state->find_job(*about) : nullptr; j != nullptr && e.index > applied_first_)
+      before = *j;
+    const auto asked = entry;
+    if (about) plant_in_job(*m.state, entry);
     auto answer = m.state->apply(e.index, entry);
+    if (bug_.in_owner == owner_bug::output_committed_twice && !answer &&
+        answer.error().code() == errc::already_exists && std::holds_alternative<metadata::commit_task>(entry.command))
+      answer = metadata::response{.job = *about};
     if (e.index > applied_first_) {
       applied_first_ = e.index;
       ++out_.entries;
+      if (about && !repeated)
+        if (auto wrong = job_check_.applied(asked.command, answer.has_value(), before ? &*before : nullptr, *m.state))
+          check_.fail(std::move(*wrong));
       if (!repeated) check_.applied(entry.command, answer, *m.state);
       if (const auto* c = std::get_if<metadata::create_dataset>(&entry.command); c != nullptr && answer)
         dataset_ = answer->dataset;
@@ -194,6 +206,18 @@ void world::after_apply(member& m) {
     if (m.start != start || !m.up) return;
   }
   run_leaders(m);
+  if (m.start == start && m.up) jobs_changed(m);
+}
+
+/// Mistakes that the state machine could make with commits of jobs.
+void world::plant_in_job(const metadata::state& s, metadata::envelope& e) const {
+  auto* const c = std::get_if<metadata::commit_task>(&e.command);
+  const auto* j = c != nullptr ? s.find_job(c->job) : nullptr;
+  if (j == nullptr) return;
+  if (bug_.in_owner == owner_bug::job_commit_without_epoch_check) c->epoch = j->supervisor_epoch;
+  const auto* where = s.find_member(c->commit.where);
+  if (bug_.in_owner == owner_bug::dead_attempts_commit && where != nullptr)
+    c->commit.where_incarnation = where->incarnation;
 }
 
 void world::propose(member& m, metadata::command what, std::function<void(const result<metadata::response>&)> then) {
@@ -209,6 +233,8 @@ void world::forward(member& m, request_id id) {
   const auto at = m.proposals.find(id);
   if (at == m.proposals.end()) return;
   metadata::envelope e{id, moment_of(m).unix_ms, at->second.what};
+  if (bug_.in_owner == owner_bug::output_committed_twice && std::holds_alternative<metadata::commit_task>(e.command))
+    store_le(reinterpret_cast<char*>(e.id.value.octets.data()) + 8, random_.next() | 1);  // a request of its own
   auto payload = std::make_shared<const bytes>(codec::encode(e));
   const auto hint = m.raft->leader();
   const std::size_t to = hint.value.octets[0] == 0 ? random_.below(members_.size()) : hint.value.octets[0] - 1u;
@@ -217,6 +243,16 @@ void world::forward(member& m, request_id id) {
     (void)n.raft->propose(local(n), *payload).has_value();
     carry_out_raft(n);
   };
+  if (!healed_ && std::holds_alternative<metadata::commit_task>(e.command) &&
+      random_.per_mille(swarm_.late_commits_per_mille)) {
+    // It waits somewhere on its way, and comes whatever has become of its sender since.
+    const auto late = random_.between(100, 1200) * millisecond;
+    time_.after(late, [this, take] {
+      for (auto& n : members_)
+        if (n.up && !n.paused) take(n);
+    });
+    return later(m, late + ask_again, [this, &m, id] { forward(m, id); });
+  }
   if (to == m.slot)
     later(m, 1 * microsecond, [take, &m] { take(m); });
   else if (to < members_.size())

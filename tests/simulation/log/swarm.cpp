@@ -179,6 +179,28 @@ void swarm::make_ends_rot(random_source& random) {
   beyond_budget = random.per_mille(300);
 }
 
+void swarm::add_jobs(random_source& random) {
+  jobs = 1 + random.below(3);
+  task_ms_max = random.coin() ? random.between(5, 60) : random.between(60, 400);
+  if (members < 3) members = 3;
+  producers = 1;
+  think_max = random.between(15, 60) * millisecond;
+  fault_time = random.between(1000, 2500) * millisecond;
+  leader.segment_bytes = 600 + random.below(2000);
+  burst = 0;
+  if (!random.per_mille(400)) return;
+  // Supervisors hang and are followed by others, restarts are quick, and what was said before comes much later.
+  tail_per_mille = 150 + random.below(200);
+  tail_delay_max = random.between(800, 3000) * millisecond;
+  duplicate_per_mille = 200 + random.below(300);
+  crashes = random.between(80, 300) * millisecond;
+  restart_max = random.between(5, 60) * millisecond;
+  pauses = random.between(150, 500) * millisecond;
+  fault_duration_max = random.between(800, 1500) * millisecond;
+  task_ms_max = random.between(20, 200);
+  late_commits_per_mille = 300 + random.below(400);
+}
+
 std::string swarm::describe() const {
   const auto ms = [](sim_time t) { return std::to_string(t / millisecond); };
   std::string out = std::to_string(members) + " members, " + std::to_string(partitions) + " partitions, " +

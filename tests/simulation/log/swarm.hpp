@@ -17,6 +17,10 @@ enum class owner_bug : std::uint8_t {
   /// A seal by a leader of an earlier epoch is answered as if it counted. (Only not to look at the epoch does no harm:
   /// that a segment is sealed once is checked as well, and the replicas' promises bind both leaders to one length.)
   commit_without_epoch_check,
+  job_commit_without_epoch_check,  ///< metadata takes the commits of a supervisor that was followed by another
+  adoption_forgets_a_task,         ///< who goes on with a job holds a task for running that nobody runs
+  output_committed_twice,          ///< that a task is committed already is not looked at
+  dead_attempts_commit,            ///< nor that the node of an attempt has started again since
 };
 
 /// What one run is like; a different mixture for every seed.
@@ -51,6 +55,10 @@ struct swarm {
   std::size_t filler_max = 40;
   std::size_t burst = 0;  ///< appends without a producer that a leader is given at once now and then: fills queues
 
+  std::size_t jobs = 0;  ///< how many outputs somebody wants
+  std::int64_t task_ms_max = 60;
+  std::uint64_t late_commits_per_mille = 0;
+
   std::uint64_t snapshot_every = 0;  ///< entries of metadata, 0 never
   consensus::options raft;
   replication::leader_options leader;
@@ -68,6 +76,8 @@ struct swarm {
   };
   /// `of_kind`: instead of the one that the seed would choose; a planted bug is looked for in runs of its kind.
   static swarm of(random_source& random, std::optional<kind> of_kind = std::nullopt);
+  /// Fewer appends, and jobs on what they wrote.
+  void add_jobs(random_source& random);
   [[nodiscard]] std::string describe() const;
 
  private:

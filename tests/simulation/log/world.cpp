@@ -9,9 +9,10 @@ constexpr sim_time settle_time =
 constexpr sim_time look_every = 250 * millisecond;
 }  // namespace
 
-world::world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind)
+world::world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind, bool with_jobs)
     : random_(seed * 2654435761u + 7), bug_(bug), events_(trace) {
   swarm_ = swarm::of(random_, kind);
+  if (with_jobs) swarm_.add_jobs(random_);
   cluster_.value.octets[0] = 1;
   if (swarm_.beyond_budget) check_.tolerate_losses();
   cut_.assign(swarm_.members, std::vector<bool>(swarm_.members, false));
@@ -43,6 +44,7 @@ outcome world::run() {
   for (auto& m : members_) ask_for_dataset(m);
   for (auto& p : producers_) think(p);
   for (auto& r : readers_) time_.after(100 * millisecond, [this, &r] { read_on(r); });
+  if (swarm_.jobs != 0) time_.after(500 * millisecond, [this] { want_jobs(); });
   time_.after(700 * millisecond, [this] { schedule_faults(); });
   const auto faults_end = 700 * millisecond + swarm_.fault_time;
   time_.at(faults_end, [this] { heal_all(); });
@@ -64,6 +66,7 @@ outcome world::run() {
   out_.events = time_.events();
   out_.records = check_.records_acknowledged();
   out_.segments = check_.segments_sealed();
+  out_.jobs = job_check_.succeeded();
   out_.simulated = time_.now();
   out_.configuration = swarm_.describe();
   out_.last_events = events_.last();
@@ -114,6 +117,7 @@ std::optional<std::string> world::unsettled() const {
     if (p.operation != 0)
       return "a hang: append " + std::to_string(p.sequence) + " of producer " + std::to_string(p.number + 1) +
              " was never acknowledged";
+  if (auto why = jobs_unsettled(*first)) return why;
   const auto wanted = std::min<std::size_t>(swarm_.copies, members_.size());
   for (const auto& [id, d] : first->datasets()) {
     for (std::uint32_t p = 0; p < d.partitions.size(); ++p) {

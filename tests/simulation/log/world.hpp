@@ -4,6 +4,7 @@
 #include <tests/simulation/disk.hpp>
 #include <tests/simulation/log/checker.hpp>
 #include <tests/simulation/log/files.hpp>
+#include <tests/simulation/log/jobs.hpp>
 #include <tests/simulation/log/swarm.hpp>
 #include <tests/simulation/outcome.hpp>
 #include <tests/simulation/process.hpp>
@@ -26,7 +27,8 @@ struct planted {
 /// say.
 class world {
  public:
-  world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind = std::nullopt);
+  world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind = std::nullopt,
+        bool with_jobs = false);
   outcome run();
 
  private:
@@ -83,6 +85,8 @@ class world {
     bool disk_busy = false;
     sim_time slow_until = 0, full_until = 0;
     bool sync_fails = false;
+
+    std::unique_ptr<job_host> jobs;
   };
   struct producer {
     std::size_t number = 0;
@@ -116,6 +120,7 @@ class world {
   void begin_raft_write(member& m);
   void apply(member& m, const consensus::effects::apply& what);
   void after_apply(member& m);
+  void plant_in_job(const metadata::state& s, metadata::envelope& e) const;
   void propose(member& m, metadata::command what, std::function<void(const result<metadata::response>&)> then);
   void forward(member& m, request_id id);
   void register_self(member& m);
@@ -146,6 +151,35 @@ class world {
   void collect_garbage(member& m);
   void detect_failures(member& m);
   void repair_voters(member& m);
+
+  // jobs.cpp: who wants jobs, their supervisors
+  void want_jobs();
+  [[nodiscard]] std::optional<std::string> jobs_unsettled(const metadata::state& s) const;
+  [[nodiscard]] scheduling::time_ms job_time(const member& m) const;
+  void send_job(member& from, member_id to, std::function<void(member&)> what);
+  void jobs_changed(member& m);
+  void tick_jobs(member& m);
+  [[nodiscard]] static job_supervision* supervision_of(member& m, job_id job, troupe::epoch epoch);
+  [[nodiscard]] std::vector<scheduling::worker_member> workers_of(const member& m) const;
+  void supervise(member& m, job_id id);
+  void tell_members(member& m, job_id id);
+  void flush_job(member& m, job_id id);
+  void perform_job(member& m, job_supervision& one, scheduling::effect& e);
+  void node_reports(member& m, job_id id, troupe::epoch epoch, member_id from,
+                    const std::vector<std::pair<scheduling::attempt_ref, bool>>& has);
+  // job_attempts.cpp: attempts at the member that runs them
+  bool heard_of_job(member& m, job_id id, troupe::epoch epoch);
+  void start_attempt(member& m, job_id id, troupe::epoch epoch, const scheduling::attempt_ref& what, member_id by);
+  void plan_attempt(member& m, const attempt_key& which);
+  void fill_slots(member& m);
+  void attempt_done(member& m, const attempt_key& which, std::uint64_t number);
+  void end_attempt(member& m, const attempt_key& which, std::optional<metadata::task_commit> made,
+                   scheduling::failure why);
+  void send_report(member& m, const attempt_key& which);
+  void send_progress(member& m, job_id id, troupe::epoch epoch, member_id to);
+  void drop_attempt(member& m, const attempt_key& which, troupe::epoch epoch);
+  void withdraw_attempt(member& m, job_id id, troupe::epoch epoch, const scheduling::attempt_ref& what, member_id by);
+  void answer_withdrawal(member& m, const attempt_key& which, troupe::epoch epoch, member_id by, bool dropped);
 
   // network.cpp
   [[nodiscard]] sim_time delay();
@@ -208,6 +242,7 @@ class world {
   swarm swarm_;
   scheduler time_;
   checker check_;
+  job_checker job_check_;
   cluster_id cluster_;
   consensus::configuration first_voters_;
   std::deque<member> members_;
@@ -215,7 +250,7 @@ class world {
   std::deque<reader> readers_;
   std::vector<std::vector<bool>> cut_;  ///< [from][to]
   std::uint64_t cut_number_ = 0;
-  std::uint64_t next_operation_ = 0, next_leader_ = 0;
+  std::uint64_t next_operation_ = 0, next_leader_ = 0, next_attempt_ = 0;
   log_index applied_first_;  ///< the newest entry that anybody applied
   dataset_id dataset_;
   std::set<member_id> draining_;
