@@ -37,12 +37,16 @@ class Cluster:
         self.run("up", str(self.count), "--slots", "1", *self.limits)
         nodes = self.json("nodes")
         self.nodes, self.addresses = [n["pid"] for n in nodes], [n["address"] for n in nodes]
-        self.token = (pathlib.Path(self.json("clusters")[0]["data"]) / "token").read_text().strip()
+        self.token = (pathlib.Path(self.known()["data"]) / "token").read_text().strip()
         if self.pinned:
             for processor, pid in enumerate(self.nodes):
                 for one in [pid, *self.children(pid)]:
                     subprocess.run(["taskset", "-a", "-p", "-c", str(processor), str(one)], check=True, capture_output=True)
         return self
+
+    def known(self):
+        """What the shell knows of this cluster, among all that it knows."""
+        return next(c for c in self.json("clusters") if c["name"] == self.environment["TROUPE_CLUSTER"])
 
     def names(self):
         return [n["name"] for n in self.json("nodes")]
@@ -65,7 +69,7 @@ class Cluster:
             die(f"append to {dataset}: {done.stderr.strip()}")
 
     def logs(self):
-        return sorted(pathlib.Path(self.json("clusters")[0]["data"]).glob("*/*.log"))
+        return sorted(pathlib.Path(self.known()["data"]).glob("*/*.log"))
 
     def __exit__(self, *_):
         self.run("down", "--delete-data")
@@ -146,7 +150,7 @@ class MemoryWatch(threading.Thread):
 
     def __init__(self, cluster, blocks=False):
         super().__init__(daemon=True)
-        self.cluster, self.blocks, self.ending = cluster, blocks, threading.Event()
+        self.cluster, self.blocks, self.ending, self.problem = cluster, blocks, threading.Event(), None
         self.rss = self.anonymous = self.daemon_anonymous = self.held = self.blocks_spilled = 0
 
     @staticmethod
@@ -158,23 +162,31 @@ class MemoryWatch(threading.Thread):
         return {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines if line.startswith(names))}
 
     def run(self):
-        while not self.ending.wait(0.1):
-            rss = anonymous = held = 0
-            for pid in self.cluster.processes():
-                kib = self.read_kib(f"/proc/{pid}/status", ("VmRSS", "RssAnon"))
-                rss += kib.get("VmRSS", 0)
-                anonymous += kib.get("RssAnon", 0)
-                if pid in self.cluster.nodes:
-                    self.daemon_anonymous = max(self.daemon_anonymous, kib.get("RssAnon", 0) << 10)
-                if self.blocks:
-                    held += sum(self.read_kib(f"/proc/{pid}/smaps_rollup", ("Pss_Anon", "Pss_Shmem")).values())
+        try:
+            while not self.ending.wait(0.1):
+                self.look()
+        except Exception as problem:  # told by __exit__: a peak that nobody watched is none
+            self.problem = problem
+
+    def look(self):
+        rss = anonymous = held = 0
+        for pid in self.cluster.processes():
+            kib = self.read_kib(f"/proc/{pid}/status", ("VmRSS", "RssAnon"))
+            rss += kib.get("VmRSS", 0)
+            anonymous += kib.get("RssAnon", 0)
+            if pid in self.cluster.nodes:
+                self.daemon_anonymous = max(self.daemon_anonymous, kib.get("RssAnon", 0) << 10)
             if self.blocks:
-                self.blocks_spilled = max(self.blocks_spilled, self.cluster.metric("troupe_blocks_spilled_bytes"))
-            self.rss, self.anonymous, self.held = max(self.rss, rss << 10), max(self.anonymous, anonymous << 10), max(self.held, held << 10)
+                held += sum(self.read_kib(f"/proc/{pid}/smaps_rollup", ("Pss_Anon", "Pss_Shmem")).values())
+        if self.blocks:
+            self.blocks_spilled = max(self.blocks_spilled, self.cluster.metric("troupe_blocks_spilled_bytes"))
+        self.rss, self.anonymous, self.held = max(self.rss, rss << 10), max(self.anonymous, anonymous << 10), max(self.held, held << 10)
 
     def __exit__(self, *_):
         self.ending.set()
         self.join()
+        if self.problem is not None:
+            die(f"memory could not be watched: {self.problem}")
 
     def __enter__(self):
         self.start()

@@ -75,7 +75,7 @@ class Log:
     def __init__(self, cluster, name, copies=3):
         self.cluster, self.name = cluster, name
         cluster.run("create", name, "--partitions", "1", "--copies", str(copies))
-        known = cluster.json("clusters")[0]
+        known = cluster.known()
         self.token = str(pathlib.Path(known["data"]) / "token")
         cluster.append_one(name)
 

@@ -51,7 +51,7 @@ def many_jobs(programs, options):
         line = WORK / "line.txt"
         line.write_text("one line of words\n")
         cluster.run("import", line, "to", "line", "--copies", "2")
-        known = cluster.json("clusters")[0]
+        known = cluster.known()
         rounds = []
         for i in range(options.pairs):
             host, port = cluster.addresses[i % len(cluster.addresses)].rsplit(":", 1)
