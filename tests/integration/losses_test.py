@@ -129,6 +129,24 @@ class Losses(ClusterTest):
             return node["state"] == "alive" and node["incarnation"] > before["incarnation"]
         self.cluster.wait_until(f"{name} back with a new incarnation", returned)
 
+    def test_a_node_whose_voters_fall_silent_stops_its_tasks_and_says_why(self):
+        gate = self.cluster.gate("map")
+        job = self.start(map_gate=gate, free_maps=3)
+        self.cluster.wait_until("three maps done and the others running", lambda: (seen := self.cluster.job(job)["tasks"])["done"] == 3 and seen["running"] == 3)
+        name = self.victim(job, "mapper")
+        log = self.cluster.node_folder(name) / "node.log"
+        others = [node["pid"] for other, node in self.cluster.nodes().items() if other != name]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            self.cluster.wait_until("it has lost its lease", lambda: "leads no logs and runs no tasks" in log.read_text(), timeout=10)
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+        self.assertRegex(log.read_text(), "its lease has run out: no leader of the metadata has confirmed it for [0-9]+ ms, and 2 of 3 voters are silent")
+        self.cluster.open_gate(gate)
+        self.assertGreaterEqual(self.check(job)["lost_attempts"], 1)
+
     def test_everything_killed_and_up_again(self):
         gate = self.cluster.gate("map")
         job = self.start(map_gate=gate, free_maps=3)
