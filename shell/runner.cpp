@@ -1,8 +1,8 @@
 #include <shell/command.hpp>
 #include <shell/interrupts.hpp>
-#include <shell/language/suggest.hpp>
 #include <shell/runner.hpp>
 #include <shell/session.hpp>
+#include <troupe/base/nearest.hpp>
 
 namespace troupe::shell {
 namespace {

@@ -17,7 +17,7 @@ namespace troupe::actors {
 
 class basp_bridge;
 
-/// Whether workers may make sockets: those of jobs that ask for it (dataflow::network_parameter), none, all.
+/// Whether workers may make sockets: those of jobs that ask for it (network_parameter), none, all.
 enum class worker_network : std::uint8_t { on_request, forbidden, allowed };
 
 struct worker_pool_options {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <caf/send.hpp>
+#include <troupe/base/engine_parameters.hpp>
 #include <troupe/base/text.hpp>
-#include <troupe/dataflow/engine_parameters.hpp>
 
 #include "actors/dataflow/worker_messages.hpp"
 #include "actors/dataflow/worker_pool_impl.hpp"

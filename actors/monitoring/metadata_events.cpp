@@ -92,18 +92,9 @@ std::optional<message::happening> describe_change(const metadata::command& what,
   return std::nullopt;
 }
 
-std::optional<message::happening> describe_shortage(const metadata::command& what,
-                                                    const result<metadata::response>& answer,
-                                                    const metadata::state& s) {
-  if (!answer) return std::nullopt;
-  const metadata::dataset* made = nullptr;
-  const metadata::job* job = nullptr;
-  if (const auto* c = std::get_if<metadata::commit_import>(&what)) {
-    made = s.find_dataset(c->dataset);
-  } else if (const auto* f = std::get_if<metadata::finish_job>(&what)) {
-    job = s.find_job(f->job);
-    if (job != nullptr && job->state == metadata::job_state::succeeded) made = s.find_dataset(job->output);
-  }
+namespace {
+
+std::optional<message::happening> shortage_of(const metadata::dataset* made, const metadata::job* job) {
   if (made == nullptr || made->state != metadata::dataset_state::ready) return std::nullopt;
   std::size_t segments = 0, short_of = 0;
   std::size_t fewest = made->copies;
@@ -123,6 +114,26 @@ std::optional<message::happening> describe_shortage(const metadata::command& wha
   h.fields.emplace("dataset", made->name);
   if (job != nullptr) h.fields.emplace("job", to_string(job->id));
   return h;
+}
+
+}  // namespace
+
+std::vector<message::happening> describe_shortages(const metadata::command& what,
+                                                   const result<metadata::response>& answer, const metadata::state& s) {
+  std::vector<message::happening> out;
+  const auto add = [&](dataset_id made, const metadata::job* job) {
+    if (auto h = shortage_of(s.find_dataset(made), job)) out.push_back(std::move(*h));
+  };
+  if (!answer) return out;
+  if (const auto* c = std::get_if<metadata::commit_import>(&what)) {
+    add(c->dataset, nullptr);
+  } else if (const auto* f = std::get_if<metadata::finish_job>(&what)) {
+    const auto* job = s.find_job(f->job);
+    if (job == nullptr || job->state != metadata::job_state::succeeded) return out;
+    add(job->output, job);
+    for (const auto& more : job->more_outputs) add(more.dataset, job);
+  }
+  return out;
 }
 
 }  // namespace troupe::actors

@@ -12,7 +12,7 @@ std::optional<message::happening> describe_change(const metadata::command& what,
                                                   const result<metadata::response>& answer, const metadata::state& s);
 
 /// Data that has come to be with fewer copies than were asked for: an import, or the output of a job.
-std::optional<message::happening> describe_shortage(const metadata::command& what,
-                                                    const result<metadata::response>& answer, const metadata::state& s);
+std::vector<message::happening> describe_shortages(const metadata::command& what,
+                                                   const result<metadata::response>& answer, const metadata::state& s);
 
 }  // namespace troupe::actors

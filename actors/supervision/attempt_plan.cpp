@@ -107,8 +107,11 @@ result<std::optional<attempt_plan>> plan_attempt(const metadata::state& state, m
     auto& out = plan.output.emplace();
     out.segment = segment_id(job->first_segment.value + std::uint64_t{what.task.value} * metadata::attempts_per_task +
                              what.attempt.value - 1);
-    out.dataset = job->output;
-    out.partition = partition_index(what.task.value);
+    const auto spans = metadata::output_spans(*job);
+    std::size_t number = 0;
+    while (number + 1 < spans.size() && what.task.value >= spans[number + 1].first_task) ++number;
+    out.dataset = number == 0 ? job->output : job->more_outputs.at(number - 1).dataset;
+    out.partition = partition_index(what.task.value - spans[number].first_task);
     out.format = job->description.output_format;
     out.replicas = replicas;
     out.replicas.insert(out.replicas.begin(), self);

@@ -61,10 +61,12 @@ struct cluster_actors::impl {
         },
         what);
     if (change.members || change.job.value != 0 || change.segment.value != 0) caf::anon_send(root, change);
-    for (auto h : {describe_change(what, answer, s), describe_shortage(what, answer, s)}) {
-      if (!h) continue;
-      h->sender = context->self();
-      caf::anon_send(root, std::move(*h));
+    auto happenings = describe_shortages(what, answer, s);
+    if (auto change_text = describe_change(what, answer, s))
+      happenings.insert(happenings.begin(), std::move(*change_text));
+    for (auto& h : happenings) {
+      h.sender = context->self();
+      caf::anon_send(root, std::move(h));
     }
   }
 

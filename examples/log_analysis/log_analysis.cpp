@@ -94,5 +94,8 @@ struct add : troupe::folder<totals, totals> {
   void merge(totals& a, const totals& b) { fold(a, b); }
 };
 
-TROUPE_JOB(log_analysis, troupe::read_lines() | troupe::map<requests>() | troupe::fold_by_key<add>() |
-                             troupe::write("what", "totals"));
+TROUPE_JOB(log_analysis,
+           troupe::read_lines() | troupe::map<requests>() | troupe::fold_by_key<add>() |
+               troupe::write("what", "totals"),
+           troupe::parameter("by", "what requests are counted by: path (unless given), host or status"),
+           troupe::parameter("status_min", "only requests with this status or a higher one"));

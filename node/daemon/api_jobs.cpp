@@ -1,7 +1,7 @@
 #include <actors/supervision/cluster_actors.hpp>
 #include <algorithm>
 #include <charconv>
-#include <troupe/dataflow/engine_parameters.hpp>
+#include <troupe/base/engine_parameters.hpp>
 
 #include "node/daemon/api_paging.hpp"
 #include "node/daemon/api_services.hpp"
@@ -103,13 +103,13 @@ awaitable<result<std::vector<metadata::open_end>>> find_open_ends(api_services& 
 result<void> add_network(const api_services& s, const api::job_request& wanted,
                          std::map<std::string, std::string>& parameters) {
   for (const auto& [name, value] : parameters)
-    if (name.starts_with(dataflow::engine_parameter_prefix))
-      return error{errc::invalid_argument, "parameters that begin with " +
-                                               std::string(dataflow::engine_parameter_prefix) + " are troupe's own"};
+    if (name.starts_with(engine_parameter_prefix))
+      return error{errc::invalid_argument,
+                   "parameters that begin with " + std::string(engine_parameter_prefix) + " are troupe's own"};
   if (!wanted.network) return ok();
   if (s.network_forbidden)
     return error{errc::permission_denied, "the owner of this node forbids the network to jobs (--worker-network)"};
-  parameters.emplace(dataflow::network_parameter, "yes");
+  parameters.emplace(network_parameter, "yes");
   return ok();
 }
 
@@ -123,6 +123,7 @@ awaitable<void> create_job(api_services& s, http_request& request, http_response
   wish.module_hash = wanted->module_hash;
   wish.inputs = wanted->inputs;
   wish.output = wanted->output;
+  wish.more_outputs = wanted->more_outputs;
   wish.replace = wanted->replace;
   wish.copies = wanted->copies;
   wish.parameters = wanted->parameters;

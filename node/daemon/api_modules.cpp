@@ -61,7 +61,15 @@ result<metadata::module_info> examine_and_keep(const api_services& s, const std:
                          std::move(j.output_schema),
                          j.stages,
                          std::move(j.shape),
+                         {},
+                         {},
                          {}});
+    for (auto& output : j.outputs)
+      info.jobs.back().outputs.push_back({std::move(output.name), std::move(output.schema), output.branches});
+    if (j.parameters) {
+      auto& taken = info.jobs.back().parameters.emplace();
+      for (auto& p : *j.parameters) taken.push_back({std::move(p.name), std::move(p.about)});
+    }
     for (auto& input : j.inputs) info.jobs.back().inputs.push_back({input.format, std::move(input.schema)});
   }
   TROUPE_TRY(info.hash, s.modules.put(content));

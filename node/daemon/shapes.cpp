@@ -171,9 +171,13 @@ api::module_info to_api(const metadata::state& s, const metadata::module_info& m
   out.size_bytes = m.size_bytes;
   out.loaded_at = api::timestamp{m.loaded_at_unix_ms};
   out.nodes = names_of(s, m.holders);
-  for (const auto& j : m.jobs)
+  for (const auto& j : m.jobs) {
     out.jobs.push_back(
-        {j.name, j.input_format, j.input_schema.fields, j.output_format, j.output_schema.fields, j.stages});
+        {j.name, j.input_format, j.input_schema.fields, j.output_format, j.output_schema.fields, j.stages, {}, {}});
+    for (const auto& o : j.outputs) out.jobs.back().outputs.push_back({o.name, o.schema.fields});
+    if (j.parameters)
+      for (const auto& p : *j.parameters) out.jobs.back().parameters.push_back({p.name, p.about});
+  }
   return out;
 }
 
@@ -198,6 +202,13 @@ std::string reads_text(const stage_edge& e, const std::vector<std::string>& inpu
       return stage + ", the task of the same number, where it lies";
   }
   return stage;
+}
+
+/// «the outputs long, counts, a partition for each task»
+std::string writes_text(const std::vector<metadata::output_shape>& outputs) {
+  std::string names;
+  for (const auto& o : outputs) names += (names.empty() ? "" : ", ") + o.name;
+  return "the outputs " + names + ", a partition for each task";
 }
 
 /// The last job that ran the same over the same.
@@ -232,6 +243,9 @@ api::job_plan to_plan(const metadata::state& s, const metadata::job& j) {
       if (read.open) out.input_bytes += read.open->bytes, out.input_records += read.open->records;
     }
   }
+  if (j.description.parameters)
+    for (const auto& p : *j.description.parameters) out.parameters.push_back({p.name, p.about});
+  for (const auto& o : j.description.outputs) out.outputs.push_back(o.name);
   const auto* last = last_run_of(s, j);
   if (last != nullptr) out.last_run = last->id;
   const auto shape = metadata::stages_of(j.description);
@@ -248,7 +262,8 @@ api::job_plan to_plan(const metadata::state& s, const metadata::job& j) {
     shown.tasks = layout[n].tasks;
     shown.partitions = layout[n].partitions;
     const bool is_last = n + 1 == shape.size();
-    shown.writes = is_last                    ? "the output, a partition for each task"
+    shown.writes = is_last && !j.description.outputs.empty() ? writes_text(j.description.outputs)
+                   : is_last                                 ? "the output, a partition for each task"
                    : shape[n].partitions == 0 ? "a shuffle of " + std::to_string(layout[n].partitions) + " partitions"
                                               : "blocks that stay on the node";
     if (last != nullptr && n < last->summary.size()) shown.last_run = to_api(last->summary[n]);
@@ -265,6 +280,7 @@ api::job to_api(const metadata::state& s, const metadata::job& j) {
   out.module_hash = j.module_hash;
   out.inputs = j.input_names;
   out.outputs = {j.output_name};
+  for (const auto& more : j.more_outputs) out.outputs.push_back(more.name);
   out.parameters = j.parameters;
   out.state = static_cast<api::job_state>(j.state);
   if (j.error) {

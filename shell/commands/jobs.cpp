@@ -47,16 +47,14 @@ outcome<api::job_request> read_run(const arguments& given) {
       if (!request.parameters.emplace(name, word.substr(equals + 1)).second)
         return usage_failure("run: parameter " + name + " is given twice");
     }
-  const std::string usage = "run JOB INPUT… to OUTPUT [name=value…]";
+  const std::string usage = "run JOB INPUT… to OUTPUT… [name=value…]";
   if (inputs.size() < 2) return usage_failure("run needs a job and at least one dataset: " + usage);
   if (outputs.empty()) return usage_failure("run needs a name for what it makes: " + usage);
-  if (outputs.size() > 1)
-    return usage_failure("run: a job of this version makes one dataset, and there are " +
-                         std::to_string(outputs.size()) + " names after «to»");
   request.job = inputs[0].substr(0, inputs[0].find('@'));
   if (inputs[0].size() > request.job.size()) request.module_hash = inputs[0].substr(request.job.size() + 1);
   request.inputs.assign(inputs.begin() + 1, inputs.end());
   request.output = outputs[0];
+  request.more_outputs.assign(outputs.begin() + 1, outputs.end());
   request.replace = given.has("--replace");
   request.network = given.has("--network");
   TROUPE_TRY(const auto copies, given.number("--copies", 1, 100));
@@ -252,12 +250,13 @@ std::vector<command> job_commands() {
   return {
       {.name = "run",
        .group = "jobs",
-       .usage = "run JOB INPUT… to OUTPUT [name=value…]",
+       .usage = "run JOB INPUT… to OUTPUT… [name=value…]",
        .summary = "Runs a job of a loaded module over datasets, and waits for its end",
        .help = "JOB@HASH takes a certain load of the module. Ctrl-C cancels the job; & at the end leaves it running "
                "and prints "
                "its number. OUTPUT appears whole when the job "
-               "has succeeded, and not before.",
+               "has succeeded, and not before; a job that writes several datasets needs a name for each, in its order "
+               "(`explain` shows it), and all appear at once.",
        .example = "run word_count corpus to counts\nrun top_words corpus to top limit=20 --replace &",
        .options = {{"--replace", "", "OUTPUT may exist; the new one takes its place at the end"},
                    {"--network", "", "its code may use the network, where the nodes' owner does not forbid it"},

@@ -2,9 +2,9 @@
 #include <shell/commands/commands.hpp>
 #include <shell/display/table.hpp>
 #include <shell/interactive/history_file.hpp>
-#include <shell/language/suggest.hpp>
 #include <shell/runner.hpp>
 #include <shell/session.hpp>
+#include <troupe/base/nearest.hpp>
 
 namespace troupe::shell {
 namespace {

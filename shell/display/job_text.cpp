@@ -103,6 +103,12 @@ std::string plan_text(const api::job_plan& plan) {
            records_and_bytes(n.output_records, n.output_bytes) + " out, " + seconds(n.milliseconds) + " of tasks" +
            (n.spilled_bytes == 0 ? "" : ", " + format_bytes(n.spilled_bytes) + " spilled") + "\n";
   }
+  if (!plan.outputs.empty()) {
+    out += "writes";
+    for (const auto& name : plan.outputs) out += (name == plan.outputs.front() ? " " : ", ") + name;
+    out += ": name a dataset for each, in this order\n";
+  }
+  for (const auto& p : plan.parameters) out += "takes " + p.name + "=…  " + p.about + "\n";
   out += plan.last_run ? "last run: job " + to_string(*plan.last_run) + "\n" : "";
   return out;
 }

@@ -5,7 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <charconv>
-#include <shell/language/suggest.hpp>
+#include <troupe/base/nearest.hpp>
 
 namespace troupe::shell {
 

@@ -109,7 +109,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   char* const room_end = room + room_bytes;
-  troupe_task task{sizeof(troupe_task), 0, 0, 1, partitions, 0, nullptr, 1, 0, std::uint64_t{256} << 20, 0, 0};
+  troupe_task task{sizeof(troupe_task),      0, 0, 1,       partitions, 0, nullptr, 1, 0,
+                   std::uint64_t{256} << 20, 0, 0, nullptr, 0};
   std::vector<std::vector<block>> shuffled(partitions);
   std::uint64_t shuffle_bytes = 0;
   const auto map_start = std::chrono::steady_clock::now();

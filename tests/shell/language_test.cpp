@@ -2,8 +2,8 @@
 #include <shell/language/arguments.hpp>
 #include <shell/language/duration.hpp>
 #include <shell/language/lexer.hpp>
-#include <shell/language/suggest.hpp>
 #include <support/catch.hpp>
+#include <troupe/base/nearest.hpp>
 
 using namespace troupe;
 using namespace troupe::shell;

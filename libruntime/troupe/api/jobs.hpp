@@ -19,10 +19,12 @@ struct job_request {
   bool replace = false;
   std::uint32_t copies = 0;  ///< of the output; 0: as the inputs
   std::map<std::string, std::string> parameters;
-  bool network = false;  ///< its code may use the network, unless a node's owner forbids it
+  bool network = false;                     ///< its code may use the network, unless a node's owner forbids it
+  std::vector<std::string> more_outputs{};  ///< behind `output`, for a job that writes several datasets
   static constexpr std::array required{"job", "inputs", "output"};
 };
-BOOST_DESCRIBE_STRUCT(job_request, (), (job, module_hash, inputs, output, replace, copies, parameters, network))
+BOOST_DESCRIBE_STRUCT(job_request, (),
+                      (job, module_hash, inputs, output, replace, copies, parameters, network, more_outputs))
 
 struct job_error {
   std::string message;
@@ -82,6 +84,12 @@ struct plan_stage {
 };
 BOOST_DESCRIBE_STRUCT(plan_stage, (), (stage, name, reads, tasks, partitions, writes, last_run))
 
+struct plan_parameter {
+  std::string name;
+  std::string about;
+};
+BOOST_DESCRIBE_STRUCT(plan_parameter, (), (name, about))
+
 /// What a job would do.
 struct job_plan {
   std::string job;
@@ -93,9 +101,12 @@ struct job_plan {
   std::uint64_t split_bytes = 0;  ///< of input for one task
   std::vector<plan_stage> stages;
   std::optional<job_id> last_run;
+  std::vector<plan_parameter> parameters{};  ///< that `run` may give it
+  std::vector<std::string> outputs{};        ///< of a job that writes several datasets: for which `run` needs names
 };
 BOOST_DESCRIBE_STRUCT(job_plan, (),
-                      (job, module, module_hash, inputs, input_bytes, input_records, split_bytes, stages, last_run))
+                      (job, module, module_hash, inputs, input_bytes, input_records, split_bytes, stages, last_run,
+                       parameters, outputs))
 
 /// GET /api/v1/jobs, an item; GET /api/v1/jobs/ID?wait_ms= (answers when it has ended, or when the time is up); POST
 /// /api/v1/jobs/ID/cancel

@@ -46,9 +46,9 @@ struct stage_shape {
 };
 BOOST_DESCRIBE_STRUCT(stage_shape, (), (name, branches, partitions))
 
-inline constexpr std::size_t stages_max = 256;
+inline constexpr std::size_t stages_max = 512;
 inline constexpr std::size_t branches_max = 64;  ///< of a stage
-inline constexpr std::size_t edges_max = 16;     ///< of a branch
+inline constexpr std::size_t edges_max = 128;    ///< of a branch: the rounds of an iterate_until are one's
 
 /// A stage with its numbers: follows from the shape, the inputs' splits and the plan's partitions alone.
 struct stage_layout {

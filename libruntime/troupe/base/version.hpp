@@ -8,6 +8,6 @@ inline constexpr const char* version_text = "0.1.0";
 inline constexpr std::uint16_t protocol_version_min = 1;
 inline constexpr std::uint16_t protocol_version_max = 1;
 /// Of the replicated commands: a node that meets a higher one stops and says so.
-inline constexpr std::uint32_t feature_level = 2;
+inline constexpr std::uint32_t feature_level = 3;
 
 }  // namespace troupe

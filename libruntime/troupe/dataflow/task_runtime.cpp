@@ -280,6 +280,8 @@ task_outcome task_runtime::run(const troupe_job& job, const task_order& order) {
   task.memory_bytes = order.memory_bytes;
   task.branch = order.branch;
   task.branch_task = order.branch_task;
+  task.declared = job.parameters;
+  task.declared_count = job.parameter_count;
   troupe_host host{};
   host.size = sizeof host;
   host.self = this;

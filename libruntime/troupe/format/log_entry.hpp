@@ -9,7 +9,7 @@
 /// doc/formats/metadata_log.md draws them.
 namespace troupe::format {
 
-inline constexpr std::uint32_t metadata_log_version = 3;
+inline constexpr std::uint32_t metadata_log_version = 4;
 inline constexpr std::size_t log_file_header_bytes = 64;
 inline constexpr std::size_t log_entry_header_bytes = 32;
 inline constexpr std::size_t log_entry_bytes_max =

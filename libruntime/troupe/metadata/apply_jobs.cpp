@@ -135,6 +135,8 @@ result<job> state::draft_job(const create_job& c) const {
   const auto& what =
       *std::find_if(module->jobs.begin(), module->jobs.end(), [&](const auto& j) { return j.name == c.job_name; });
 
+  TROUPE_TRY_VOID(checks::takes_parameters(what, c.parameters));
+
   std::vector<const dataset*> inputs;
   std::uint32_t copies = c.copies;
   if (!what.inputs.empty() && what.inputs.size() != c.inputs.size())
@@ -187,9 +189,10 @@ result<job> state::draft_job(const create_job& c) const {
 }
 
 result<response> state::on(const create_job& c, std::int64_t now) {
-  TROUPE_TRY_VOID(check_name("dataset", c.output));
   TROUPE_TRY(auto j, draft_job(c));
+  TROUPE_TRY_VOID(checks::output_names(j.description, c.output, c.more_outputs));
   TROUPE_TRY_VOID(check_name_free(c.output, c.replace));
+  for (const auto& name : c.more_outputs) TROUPE_TRY_VOID(check_name_free(name, c.replace));
   if (running_.size() >= jobs_running_max)
     return error{errc::resource_exhausted,
                  std::to_string(jobs_running_max) + " jobs are queued or running already: wait for some"};
@@ -197,19 +200,26 @@ result<response> state::on(const create_job& c, std::int64_t now) {
   if (!j.supervisor) return error{errc::unavailable, "no node is alive that could supervise job " + c.job_name};
 
   j.id = job_id{next_job_++};
-  dataset output;
-  output.name = c.output;
-  output.format = j.description.output_format;
-  output.schema = j.description.output_schema;
-  output.copies = j.output_copies;
-  output.log.min_copies = std::max(1U, j.output_copies - 1);
-  output.made_by = j.id;
-  output.created_at_unix_ms = now;
-  j.output = add_creating(std::move(output)).id;
+  for (const auto& name : c.more_outputs) j.more_outputs.push_back({{}, name});
+  const auto spans = output_spans(j);
+  for (std::size_t n = 0; n < spans.size(); ++n) {
+    dataset output;
+    output.name = n == 0 ? c.output : c.more_outputs[n - 1];
+    output.format = j.description.output_format;
+    output.schema = n == 0 ? j.description.output_schema : j.description.outputs[n].schema;
+    output.copies = j.output_copies;
+    output.log.min_copies = std::max(1U, j.output_copies - 1);
+    output.made_by = j.id;
+    output.created_at_unix_ms = now;
+    auto& id = n == 0 ? j.output : j.more_outputs[n - 1].dataset;
+    id = add_creating(std::move(output)).id;
+    // Tasks of the last stage are numbered through the outputs, and so are the segments.
+    const auto first = reserve(id, std::uint64_t{spans[n].tasks} * attempts_per_task);
+    if (n == 0) j.first_segment = first;
+  }
   j.created_at_unix_ms = now;
   j.supervisor_epoch = epoch{1};
   j.stages.resize(j.description.stages);
-  j.first_segment = reserve(j.output, std::uint64_t{j.plan.stage_tasks.back()} * attempts_per_task);
   running_.insert(j.id);
   const response made{.dataset = j.output, .job = j.id, .first_segment = j.first_segment};
   jobs_.emplace(j.id, std::move(j));
@@ -334,12 +344,17 @@ result<response> state::on(const cancel_job& c, std::int64_t now) {
 }
 
 void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std::int64_t now) {
-  std::vector<partition> partitions;
+  std::vector<std::vector<partition>> written;
   if (outcome == job_state::succeeded) {
     why.reset();
-    partitions.resize(tasks_of(j, j.stages.size() - 1));
-    for (auto& [task, commit] : j.stages.back().committed)
-      if (commit.output) partitions[task.value].segments.push_back(std::move(*commit.output));
+    auto& commits = j.stages.back().committed;
+    for (const auto& span : output_spans(j)) {
+      auto& partitions = written.emplace_back(span.tasks);
+      for (auto at = commits.lower_bound(task_index(span.first_task));
+           at != commits.end() && at->first.value < span.first_task + span.tasks; ++at)
+        if (at->second.output)
+          partitions[at->first.value - span.first_task].segments.push_back(std::move(*at->second.output));
+    }
   } else if (!why) {
     why = job_error{.message = outcome == job_state::failed ? "failed for a reason that was not given" : "cancelled"};
   }
@@ -356,10 +371,13 @@ void state::end_job(job& j, job_state outcome, std::optional<job_error> why, std
   }
   j.finished_at_unix_ms = now;
   running_.erase(j.id);  // before publish: a job may replace its own input
-  if (outcome == job_state::succeeded)
-    publish(j.output, std::move(partitions), now);
-  else
-    drop_creating(j.output);
+  for (std::size_t n = 0; n <= j.more_outputs.size(); ++n) {
+    const auto id = n == 0 ? j.output : j.more_outputs[n - 1].dataset;
+    if (outcome == job_state::succeeded)
+      publish(id, std::move(written[n]), now);
+    else
+      drop_creating(id);
+  }
   for (const auto input : j.inputs)
     if (const auto* d = find_dataset(input); d != nullptr && d->state == dataset_state::deleting && !is_read(input))
       erase_dataset(input);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <troupe/base/limits.hpp>
+#include <troupe/metadata/checks.hpp>
 #include <troupe/metadata/splits.hpp>
 #include <troupe/metadata/state.hpp>
 
@@ -78,13 +79,18 @@ result<void> state::check_dataset(const dataset& d) const {
 
 result<void> state::check_running(const job& j) const {
   const auto wrong = [&](const std::string& what) { return contradiction("job " + to_string(j.id) + " " + what); };
-  const auto* output = find_dataset(j.output);
-  if (output == nullptr || output->state != dataset_state::creating || output->made_by != j.id)
-    return wrong("does not write its output");
+  if (j.more_outputs.size() + 1 != std::max<std::size_t>(j.description.outputs.size(), 1))
+    return wrong("has other outputs than it was made with");
+  for (std::size_t n = 0; n <= j.more_outputs.size(); ++n) {
+    const auto* output = find_dataset(n == 0 ? j.output : j.more_outputs[n - 1].dataset);
+    if (output == nullptr || output->state != dataset_state::creating || output->made_by != j.id)
+      return wrong("does not write its output");
+  }
   const auto shape = stages_of(j.description);
   if (j.stages.size() != j.description.stages || shape.size() != j.stages.size() ||
       !check_stages(shape, static_cast<std::uint32_t>(j.description.inputs.size())))
     return wrong("has other stages than it was made of");
+  if (!checks::outputs_fit(j.description)) return wrong("has outputs that do not fit its last stage");
   const auto layout = lay_out(shape, splits_of_inputs(j.plan), j.plan.partitions);
   if (!layout) return wrong("has stages that do not fit");
   for (std::size_t s = 0; s < j.plan.stage_tasks.size(); ++s)

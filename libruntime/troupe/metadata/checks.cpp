@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <set>
+#include <troupe/base/engine_parameters.hpp>
+#include <troupe/base/nearest.hpp>
 #include <troupe/base/text.hpp>
 #include <troupe/metadata/checks.hpp>
 
@@ -74,6 +76,84 @@ result<void> address(std::string_view host_and_port) {
   return ok();
 }
 
+bool outputs_fit(const job_description& j) {
+  std::uint64_t branches = 0;
+  for (const auto& o : j.outputs) branches += o.branches;
+  return j.outputs.empty() || (!j.shape.empty() && branches == j.shape.back().branches.size());
+}
+
+namespace {
+
+result<void> outputs(const job_description& j) {
+  if (j.outputs.size() > outputs_max)
+    return wrong("job " + j.name + " writes more than " + std::to_string(outputs_max) + " datasets");
+  std::set<std::string_view> names;
+  for (const auto& o : j.outputs) {
+    TROUPE_TRY_VOID(check_name("output", o.name));
+    if (!names.insert(o.name).second) return wrong("job " + j.name + " has output " + o.name + " twice");
+    if (o.branches == 0) return wrong("nothing writes output " + o.name + " of job " + j.name);
+    TROUPE_TRY_VOID(schema(o.schema, "output " + o.name + " of job " + j.name));
+  }
+  if (!outputs_fit(j)) return wrong("the outputs of job " + j.name + " do not fit its last stage");
+  return ok();
+}
+
+result<void> declared(const job_description& j) {
+  if (!j.parameters) return ok();
+  if (j.parameters->size() > parameters_max)
+    return wrong("job " + j.name + " declares more than " + std::to_string(parameters_max) + " parameters");
+  std::set<std::string_view> names;
+  for (const auto& p : *j.parameters) {
+    TROUPE_TRY_VOID(check_name("parameter", p.name));
+    if (!names.insert(p.name).second) return wrong("job " + j.name + " declares parameter " + p.name + " twice");
+    if (p.about.size() > text_bytes_max)
+      return wrong("what job " + j.name + " says about parameter " + p.name + " is too long");
+  }
+  return ok();
+}
+
+/// «first, second»
+template <class Named>
+std::string names_of(const std::vector<Named>& all) {
+  std::string out;
+  for (const auto& one : all) out += (out.empty() ? "" : ", ") + one.name;
+  return out;
+}
+
+}  // namespace
+
+result<void> output_names(const job_description& what, const std::string& first, const std::vector<std::string>& more) {
+  const auto wanted = std::max<std::size_t>(what.outputs.size(), 1);
+  if (more.size() + 1 != wanted)
+    return wrong("job " + what.name + " writes " + std::to_string(wanted) +
+                 (wanted == 1 ? " dataset" : " datasets (" + names_of(what.outputs) + ")") + ", and " +
+                 std::to_string(more.size() + 1) + (more.empty() ? " name was" : " names were") +
+                 " given: name each, in this order");
+  TROUPE_TRY_VOID(check_name("dataset", first));
+  std::set<std::string_view> names{first};
+  for (const auto& name : more) {
+    TROUPE_TRY_VOID(check_name("dataset", name));
+    if (!names.insert(name).second) return wrong("two outputs of job " + what.name + " are to be called " + name);
+  }
+  return ok();
+}
+
+result<void> takes_parameters(const job_description& what, const std::map<std::string, std::string>& given) {
+  if (!what.parameters) return ok();
+  for (const auto& [name, value] : given) {
+    if (name.starts_with(engine_parameter_prefix)) continue;
+    std::vector<std::string> known;
+    for (const auto& p : *what.parameters) known.push_back(p.name);
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const auto meant = nearest(name, known);
+    return wrong("job " + what.name + " takes no parameter " + shorten(name) + ": " +
+                 (known.empty()   ? "it takes none"
+                  : meant.empty() ? "it takes " + names_of(*what.parameters)
+                                  : "did you mean " + meant + "?"));
+  }
+  return ok();
+}
+
 result<void> module(const module_info& m) {
   if (m.hash.size() != 64 || !std::all_of(m.hash.begin(), m.hash.end(), lower_hex))
     return wrong("module " + shorten(m.name) + " has no SHA-256 of 64 lower-case digits");
@@ -97,6 +177,8 @@ result<void> module(const module_info& m) {
       TROUPE_TRY_VOID(format(j.inputs[i].format));
       TROUPE_TRY_VOID(schema(j.inputs[i].schema, "input " + std::to_string(i + 1) + " of job " + j.name));
     }
+    TROUPE_TRY_VOID(outputs(j));
+    TROUPE_TRY_VOID(declared(j));
     if (const auto good = check_stages(j.shape.empty() ? classic_stages(j.stages) : j.shape,
                                        static_cast<std::uint32_t>(j.inputs.size()));
         !good)

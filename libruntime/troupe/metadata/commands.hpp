@@ -108,9 +108,11 @@ struct create_job {
   /// Of open segments. A partition without one is read up to its last sealed segment; a segment that was sealed
   /// meanwhile is read whole.
   std::vector<open_end> open_ends{};
+  std::vector<std::string> more_outputs{};  ///< names of the datasets behind the first, for a job that writes several
 };
 BOOST_DESCRIBE_STRUCT(create_job, (),
-                      (job_name, module_hash, inputs, output, replace, copies, parameters, seed, open_ends))
+                      (job_name, module_hash, inputs, output, replace, copies, parameters, seed, open_ends,
+                       more_outputs))
 
 struct start_job {
   job_id job;

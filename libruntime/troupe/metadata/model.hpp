@@ -162,6 +162,23 @@ struct input_shape {
 };
 BOOST_DESCRIBE_STRUCT(input_shape, (), (format, schema))
 
+/// One of several datasets that a job writes: the tasks of `branches` branches of its last stage do.
+struct output_shape {
+  std::string name;  ///< for people; the dataset's is chosen when the job is run
+  troupe::schema schema;
+  std::uint32_t branches = 1;
+  friend bool operator==(const output_shape&, const output_shape&) = default;
+};
+BOOST_DESCRIBE_STRUCT(output_shape, (), (name, schema, branches))
+
+/// What a job takes as `name=value`.
+struct declared_parameter {
+  std::string name;
+  std::string about;  ///< for people
+  friend bool operator==(const declared_parameter&, const declared_parameter&) = default;
+};
+BOOST_DESCRIBE_STRUCT(declared_parameter, (), (name, about))
+
 /// What a module says about one job in it (from its C table, sdk/abi.hpp).
 struct job_description {
   std::string name;
@@ -169,13 +186,16 @@ struct job_description {
   schema input_schema;
   data_format output_format = data_format::records;
   schema output_schema;
-  std::uint32_t stages = 1;           ///< how many
-  std::vector<stage_shape> shape{};   ///< of them, in order; empty: classic_stages(stages)
-  std::vector<input_shape> inputs{};  ///< exactly these; empty: any number, as input_format and input_schema say
+  std::uint32_t stages = 1;             ///< how many
+  std::vector<stage_shape> shape{};     ///< of them, in order; empty: classic_stages(stages)
+  std::vector<input_shape> inputs{};    ///< exactly these; empty: any number, as input_format and input_schema say
+  std::vector<output_shape> outputs{};  ///< of the last stage's branches in order; empty: one, as output_schema says
+  std::optional<std::vector<declared_parameter>> parameters{};  ///< none but these; absent: the module does not say
   friend bool operator==(const job_description&, const job_description&) = default;
 };
 BOOST_DESCRIBE_STRUCT(job_description, (),
-                      (name, input_format, input_schema, output_format, output_schema, stages, shape, inputs))
+                      (name, input_format, input_schema, output_format, output_schema, stages, shape, inputs, outputs,
+                       parameters))
 
 struct module_info {
   std::string hash;  ///< SHA-256 of the file, 64 hexadecimal digits
@@ -285,6 +305,14 @@ struct input_snapshot {
 };
 BOOST_DESCRIBE_STRUCT(input_snapshot, (), (partitions))
 
+/// A dataset that a job writes.
+struct job_output {
+  dataset_id dataset;
+  std::string name;
+  friend bool operator==(const job_output&, const job_output&) = default;
+};
+BOOST_DESCRIBE_STRUCT(job_output, (), (dataset, name))
+
 struct job {
   job_id id;
   std::string name;
@@ -293,7 +321,7 @@ struct job {
   job_description description;
   std::vector<dataset_id> inputs;
   std::vector<std::string> input_names;
-  dataset_id output;
+  dataset_id output;  ///< the first, for most jobs the only one
   std::string output_name;
   bool replace = false;
   std::uint32_t output_copies = 1;
@@ -320,7 +348,8 @@ struct job {
   std::uint64_t input_records = 0;
   std::uint64_t output_records = 0;
   std::map<std::string, std::int64_t> counters;
-  std::vector<stage_summary> summary;  ///< of each stage
+  std::vector<stage_summary> summary;      ///< of each stage
+  std::vector<job_output> more_outputs{};  ///< behind the first; they appear with it or not at all
   friend bool operator==(const job&, const job&) = default;
 };
 BOOST_DESCRIBE_STRUCT(job, (),
@@ -328,7 +357,7 @@ BOOST_DESCRIBE_STRUCT(job, (),
                        output_copies, parameters, plan, state, error, created_at_unix_ms, started_at_unix_ms,
                        finished_at_unix_ms, supervisor, supervisor_epoch, first_segment, stages, tasks_done, attempts,
                        lost_attempts, lost_task_seconds, input_bytes, input_records, output_records, counters, snapshot,
-                       summary))
+                       summary, more_outputs))
 
 /// Attempts of one task, of whatever fate, before the job fails as hopeless; also the stride of its segment ids.
 inline constexpr std::uint32_t attempts_per_task = 64;

@@ -89,6 +89,19 @@ result<split_table> split_table::make(const state& s, const job& j) {
   return table;
 }
 
+std::vector<output_span> output_spans(const job& j) {
+  const auto last = layout_of(j).back();
+  if (j.description.outputs.empty()) return {{0, last.tasks}};
+  std::vector<output_span> out;
+  std::size_t branch = 0;
+  for (const auto& o : j.description.outputs) {
+    output_span span{last.branches.at(branch).first_task, 0};
+    for (std::uint32_t b = 0; b < o.branches; ++b) span.tasks += last.branches.at(branch++).tasks;
+    out.push_back(span);
+  }
+  return out;
+}
+
 split split_table::at(task_index task) const {
   TROUPE_INVARIANT(task.value < size_, "task " + to_string(task) + " of " + std::to_string(size_));
   const auto after = std::upper_bound(entries_.begin(), entries_.end(), task.value,

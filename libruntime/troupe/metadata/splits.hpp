@@ -31,6 +31,14 @@ struct split {
   friend bool operator==(const split&, const split&) = default;
 };
 
+/// Which tasks of the last stage write an output, one behind the other.
+struct output_span {
+  std::uint32_t first_task = 0;
+  std::uint32_t tasks = 0;
+};
+/// Of each of the job's outputs, the first of them first.
+[[nodiscard]] std::vector<output_span> output_spans(const job& j);
+
 /// Map tasks that a segment of so many bytes of batches makes. A rest of up to a quarter of a split belongs to the task
 /// before it: segments are a little longer than they should be, and a task of a few bytes costs as much as any other.
 [[nodiscard]] constexpr std::uint64_t splits_of(std::uint64_t file_bytes, std::uint64_t split_bytes) noexcept {

@@ -129,11 +129,58 @@ bool read_inputs(const json::value& from, std::vector<job_input>& out) {
   return true;
 }
 
+json::value outputs_to_json(const std::vector<job_output>& outputs) {
+  json::array out;
+  for (const auto& o : outputs)
+    out.push_back({{"name", o.name},
+                   {"schema", fields_to_json(o.schema.fields)},
+                   {"branches", static_cast<std::int64_t>(o.branches)}});
+  return out;
+}
+
+bool read_outputs(const json::value& from, std::vector<job_output>& out) {
+  const auto* all = from.if_array();
+  if (all == nullptr) return false;
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    auto& output = out.emplace_back();
+    if (object == nullptr || !object->contains("name") || !object->contains("schema") ||
+        !object->at("name").is_string() || !read_number(*object, "branches", output.branches) ||
+        !read_fields(object->at("schema"), output.schema.fields, 0))
+      return false;
+    output.name = std::string_view(object->at("name").get_string());
+  }
+  return true;
+}
+
+json::value parameters_to_json(const std::optional<std::vector<job_parameter>>& parameters) {
+  if (!parameters) return nullptr;
+  json::array out;
+  for (const auto& p : *parameters) out.push_back({{"name", p.name}, {"about", p.about}});
+  return out;
+}
+
+bool read_parameters(const json::value& from, std::optional<std::vector<job_parameter>>& out) {
+  if (from.is_null()) return true;
+  const auto* all = from.if_array();
+  if (all == nullptr) return false;
+  out.emplace();
+  for (const auto& one : *all) {
+    const auto* object = one.if_object();
+    if (object == nullptr || !object->contains("name") || !object->contains("about") ||
+        !object->at("name").is_string() || !object->at("about").is_string())
+      return false;
+    out->push_back({std::string(std::string_view(object->at("name").get_string())),
+                    std::string(std::string_view(object->at("about").get_string()))});
+  }
+  return true;
+}
+
 bool read_job(const json::value& from, job_info& out) {
   const auto* object = from.if_object();
   if (object == nullptr) return false;
-  for (const auto* name :
-       {"name", "input_format", "input_schema", "output_format", "output_schema", "stages", "shape", "inputs"})
+  for (const auto* name : {"name", "input_format", "input_schema", "output_format", "output_schema", "stages", "shape",
+                           "inputs", "outputs", "parameters"})
     if (!object->contains(name)) return false;
   const auto* name = object->at("name").if_string();
   const auto* stages = object->at("stages").if_int64();
@@ -142,7 +189,8 @@ bool read_job(const json::value& from, job_info& out) {
   out.name = std::string_view(*name);
   out.stages = static_cast<std::uint32_t>(*stages);
   if (!read_shape(object->at("shape"), out.shape) || out.shape.size() != out.stages ||
-      !read_inputs(object->at("inputs"), out.inputs))
+      !read_inputs(object->at("inputs"), out.inputs) || !read_outputs(object->at("outputs"), out.outputs) ||
+      !read_parameters(object->at("parameters"), out.parameters))
     return false;
   return read(object->at("input_format"), out.input_format) && read(object->at("output_format"), out.output_format) &&
          read_fields(object->at("input_schema"), out.input_schema.fields, 0) &&
@@ -161,7 +209,9 @@ std::string to_json(const module_description& description) {
                     {"output_schema", fields_to_json(job.output_schema.fields)},
                     {"stages", static_cast<std::int64_t>(job.stages)},
                     {"shape", shape_to_json(job.shape)},
-                    {"inputs", inputs_to_json(job.inputs)}});
+                    {"inputs", inputs_to_json(job.inputs)},
+                    {"outputs", outputs_to_json(job.outputs)},
+                    {"parameters", parameters_to_json(job.parameters)}});
   }
   return json::serialize(json::object{{"abi", description.abi}, {"jobs", std::move(jobs)}});
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <troupe/base/result.hpp>
@@ -15,6 +16,20 @@ struct job_input {
   friend bool operator==(const job_input&, const job_input&) = default;
 };
 
+/// One of several datasets that a job writes.
+struct job_output {
+  std::string name;
+  troupe::schema schema;
+  std::uint32_t branches = 1;  ///< of the last stage, in order
+  friend bool operator==(const job_output&, const job_output&) = default;
+};
+
+struct job_parameter {
+  std::string name;
+  std::string about;
+  friend bool operator==(const job_parameter&, const job_parameter&) = default;
+};
+
 /// What a module says about one of its jobs. The fields are those of metadata::job_description, by the same names.
 struct job_info {
   std::string name;
@@ -22,9 +37,11 @@ struct job_info {
   schema input_schema;  ///< empty unless the input's format is records
   data_format output_format = data_format::records;
   schema output_schema;
-  std::uint32_t stages = 1;          ///< how many
-  std::vector<stage_shape> shape{};  ///< of each
-  std::vector<job_input> inputs{};   ///< exactly these; empty: any number, as above
+  std::uint32_t stages = 1;                                ///< how many
+  std::vector<stage_shape> shape{};                        ///< of each
+  std::vector<job_input> inputs{};                         ///< exactly these; empty: any number, as above
+  std::vector<job_output> outputs{};                       ///< empty: one, as above
+  std::optional<std::vector<job_parameter>> parameters{};  ///< none but these; absent: it does not say
   friend bool operator==(const job_info&, const job_info&) = default;
 };
 

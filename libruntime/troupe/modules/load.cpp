@@ -31,6 +31,8 @@ result<data_format> format_of(std::uint32_t raw, const std::string& what) {
 }
 
 constexpr std::uint32_t inputs_max = 64;
+constexpr std::uint32_t outputs_max = 16;
+constexpr std::uint32_t parameters_max = 64;
 
 result<std::vector<stage_shape>> shape_of(const troupe_job& job, const std::string& path) {
   std::vector<stage_shape> out;
@@ -91,9 +93,16 @@ result<void> check_table(const troupe_module& table, const std::string& path) {
     return error{errc::invalid_argument, path + " has no job; put TROUPE_JOB(name, pipeline) into its source"};
   for (std::uint32_t i = 0; i < table.job_count; ++i) {
     const auto* job = table.jobs[i];
+    if (job != nullptr && job->size >= sizeof(troupe_job) && job->name != nullptr && job->stage_count > stages_max)
+      return error{errc::invalid_argument, path + ": job " + std::string(job->name).substr(0, 128) + " has " +
+                                               std::to_string(job->stage_count) + " stages, and " +
+                                               std::to_string(stages_max) +
+                                               " is the limit: fewer rounds, or fewer shuffles in each"};
     if (job == nullptr || job->size < sizeof(troupe_job) || job->name == nullptr || job->stages == nullptr ||
         job->stage_count < 1 || job->stage_count > stages_max || (job->input_count > 0 && job->inputs == nullptr) ||
-        job->input_count > inputs_max)
+        job->input_count > inputs_max || (job->output_count > 0 && job->outputs == nullptr) ||
+        job->output_count > outputs_max || (job->parameter_count > 0 && job->parameters == nullptr) ||
+        job->parameter_count > parameters_max)
       return error{errc::corrupted, path + ": job " + std::to_string(i) + " of its table is damaged"};
     TROUPE_TRY_VOID(check_name("job", job->name));
     for (std::uint32_t earlier = 0; earlier < i; ++earlier)
@@ -103,6 +112,12 @@ result<void> check_table(const troupe_module& table, const std::string& path) {
       if (job->stages[s].size < sizeof(troupe_stage) || job->stages[s].run == nullptr ||
           job->stages[s].name == nullptr || job->stages[s].branches == nullptr)
         return error{errc::corrupted, path + ": a stage of job " + job->name + " is damaged"};
+    for (std::uint32_t n = 0; n < job->output_count; ++n)
+      if (job->outputs[n].name == nullptr || job->outputs[n].schema == nullptr)
+        return error{errc::corrupted, path + ": an output of job " + job->name + " is damaged"};
+    for (std::uint32_t n = 0; n < job->parameter_count; ++n)
+      if (job->parameters[n].name == nullptr || job->parameters[n].about == nullptr)
+        return error{errc::corrupted, path + ": a parameter of job " + job->name + " is damaged"};
     TROUPE_TRY(const auto shape, shape_of(*job, path));
     if (const auto good = check_stages(shape, job->input_count); !good)
       return error{errc::corrupted, path + ": job " + job->name + ": " + good.error().message()};
@@ -159,6 +174,19 @@ result<module_description> loaded_module::describe() const {
       TROUPE_TRY(input.format, format_of(job.inputs[n].format, where));
       TROUPE_TRY(input.schema, codec::decode<schema>({job.inputs[n].schema, job.inputs[n].schema_size},
                                                      where + ", schema of input " + std::to_string(n + 1)));
+    }
+    for (std::uint32_t n = 0; n < job.output_count; ++n) {
+      const auto& from = job.outputs[n];
+      auto& output = info.outputs.emplace_back();
+      output.name = from.name;
+      output.branches = from.branches;
+      TROUPE_TRY(output.schema,
+                 codec::decode<schema>({from.schema, from.schema_size}, where + ", schema of output " + output.name));
+    }
+    if (job.parameters != nullptr) {
+      info.parameters.emplace();
+      for (std::uint32_t n = 0; n < job.parameter_count; ++n)
+        info.parameters->push_back({job.parameters[n].name, job.parameters[n].about});
     }
     out.jobs.push_back(std::move(info));
   }

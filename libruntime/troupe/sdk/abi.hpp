@@ -7,7 +7,7 @@
 /// module.
 extern "C" {
 
-enum { TROUPE_ABI_VERSION = 2 };
+enum { TROUPE_ABI_VERSION = 3 };
 
 /// Of a block that a stage reads. `format` is data_format for a dataset, TROUPE_SHUFFLE for what the stage before
 /// published (bytes exactly as published).
@@ -50,6 +50,16 @@ struct troupe_task {
   uint64_t memory_bytes;  ///< of the module's own tables and buffers
   uint32_t branch;        ///< of the stage, that the task belongs to
   uint32_t branch_task;   ///< its number within the branch
+  /// What the job says it takes (troupe_job), so that reading another is noticed. Null: nobody knows, and any may be
+  /// read.
+  const struct troupe_declared* declared;
+  uint32_t declared_count;
+};
+
+/// A parameter that a job takes.
+struct troupe_declared {
+  const char* name;
+  const char* about;  ///< for people
 };
 
 /// What the worker offers. Every function is called on the task's thread only.
@@ -114,6 +124,14 @@ struct troupe_input {
   uint64_t schema_size;
 };
 
+/// One of several datasets that a job writes: by the tasks of some branches of its last stage.
+struct troupe_output {
+  const char* name;
+  const char* schema;  ///< codec bytes of troupe::schema
+  uint64_t schema_size;
+  uint32_t branches;  ///< how many; outputs have the last stage's branches in order
+};
+
 struct troupe_job {
   uint32_t size;
   uint32_t stage_count;
@@ -127,6 +145,10 @@ struct troupe_job {
   const struct troupe_stage* stages;
   uint32_t input_count;  ///< 0: any number of inputs, all as above
   const struct troupe_input* inputs;
+  uint32_t output_count;  ///< 0: one, as above; else the first is as above
+  const struct troupe_output* outputs;
+  uint32_t parameter_count;
+  const struct troupe_declared* parameters;
 };
 
 struct troupe_module {

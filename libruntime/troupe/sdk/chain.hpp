@@ -293,6 +293,11 @@ struct flat_map_op : plain_op {
 template <std::uint64_t Numerator, std::uint64_t Denominator>
 struct sample_op : plain_op {
   static constexpr const char* word = "sample";
+  template <class Loop>
+  static std::vector<troupe_edge> plan(plan_builder& builder, std::uint32_t) {
+    builder.takes("sample_seed", "a number: another one chooses other records");
+    return {};
+  }
   template <class In>
   using output = In;
   template <class In, class Next>

@@ -17,13 +17,15 @@ class failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The `name=value` words of `run JOB … name=value`. Reading one that is missing or malformed throws a `failure` that
-/// names it.
+/// The `name=value` words of `run JOB … name=value`. A job declares what it takes (troupe::parameter in its
+/// TROUPE_JOB), and is refused with others before it starts. Reading one that is missing, malformed or not declared
+/// throws a `failure` that names it.
 class parameters {
  public:
   explicit parameters(const troupe_task& task) noexcept : task_(&task) {}
 
-  [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept {
+  [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const {
+    check_declared(name);
     for (std::uint32_t i = 0; i < task_->parameter_count; ++i) {
       const auto& p = task_->parameters[i];
       if (std::string_view(p.name, p.name_size) == name) return std::string_view(p.value, p.value_size);
@@ -34,7 +36,7 @@ class parameters {
     if (const auto value = find(name)) return *value;
     throw failure("the job needs a parameter: run it with " + std::string(name) + "=…");
   }
-  [[nodiscard]] std::string_view text(std::string_view name, std::string_view otherwise) const noexcept {
+  [[nodiscard]] std::string_view text(std::string_view name, std::string_view otherwise) const {
     return find(name).value_or(otherwise);
   }
   [[nodiscard]] std::int64_t integer(std::string_view name) const {
@@ -57,6 +59,15 @@ class parameters {
   }
 
  private:
+  /// Read once a task, in `start`, so that a walk through a few names costs nothing.
+  void check_declared(std::string_view name) const {
+    if (task_->declared == nullptr) return;
+    for (std::uint32_t i = 0; i < task_->declared_count; ++i)
+      if (name == task_->declared[i].name) return;
+    throw failure("the job reads parameter " + std::string(name) +
+                  " and does not declare it: add troupe::parameter(\"" + std::string(name) +
+                  "\", \"what it is for\") behind the pipeline in its TROUPE_JOB");
+  }
   template <class T>
   static T number(std::string_view name, std::string_view value, const char* what) {
     T out{};

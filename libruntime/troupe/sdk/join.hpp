@@ -91,6 +91,7 @@ struct two_sided_node : leaf_node<Self> {
   using right_value = value_of<Right>;
   using sources = typename concat<typename Left::sources, typename Right::sources>::type;
   static constexpr bool mentions_loop = Left::mentions_loop || Right::mentions_loop;
+  static constexpr bool shuffled = true;
   template <class Loop>
   static edge_list plan(plan_builder& builder, std::uint32_t round) {
     const auto left = builder.add<stage_of<Left, group_sink<key_of<Left>, left_value>, Loop>>(round);

@@ -43,7 +43,8 @@ void for_each_record(const troupe_block& block, std::uint64_t* current_offset, F
       if constexpr (Source::format == TROUPE_BYTES) {
         f(bytes);
       } else {
-        if (!decode_record(bytes, record)) damaged_block("a record is not of the struct that the job reads");
+        if (!decode_record<typename Source::input_type, true>(bytes, record))
+          damaged_block("a record is not of the struct that the job reads");
         f(static_cast<const typename Source::input_type&>(record));
       }
     }

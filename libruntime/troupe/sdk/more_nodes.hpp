@@ -3,7 +3,7 @@
 #include <troupe/sdk/join.hpp>
 #include <troupe/sdk/nodes.hpp>
 
-/// Operators with an edge of their own (a side that every task reads), numbering, spreading, and iteration.
+/// Operators with an edge of their own (a side that every task reads), numbering and spreading.
 namespace troupe::sdk {
 
 // A side that every task has whole
@@ -274,103 +274,6 @@ struct spread_node
   static void run(task_env& env, Next& next) {
     record_head<record>::run(env, next);
   }
-};
-
-// Iteration. The body is compiled twice for each stage that depends on the state: for the first round, which reads the
-// beginning, and for the others, which read what the round before gave. The rounds are stages of the plan, one behind
-// the other; what does not depend on the state is one stage for all of them.
-
-/// The state, within a body.
-template <class Record>
-struct loop_node : part {
-  using record = Record;
-  using sources = type_list<>;
-  static constexpr bool mentions_loop = true;
-  template <class Loop>
-  using branches = typename Loop::state;
-};
-
-/// Marks a body's leaf that is the state itself.
-struct open_leaf {};
-struct loop_open {
-  using state = type_list<branch<open_leaf>>;
-};
-template <class List>
-struct leads_to_open;
-template <class... Branches>
-struct leads_to_open<type_list<Branches...>>
-    : std::bool_constant<(std::same_as<typename Branches::leaf, open_leaf> || ...)> {};
-
-/// The same as What, planned in another round: Shift::plan<What>(builder, round).
-template <class What, class Shift>
-struct shifted : What {
-  template <class Loop>
-  static edge_list plan(plan_builder& builder, std::uint32_t round) {
-    return Shift::template plan<What>(builder, round);
-  }
-};
-template <class List, class Shift>
-struct shift_all;
-template <class Branch, class Shift>
-struct shift_branch;
-template <class Leaf, class... Ops, class Shift>
-struct shift_branch<branch<Leaf, Ops...>, Shift> {
-  using type = branch<shifted<Leaf, Shift>, shifted<Ops, Shift>...>;
-};
-template <class... Branches, class Shift>
-struct shift_all<type_list<Branches...>, Shift> {
-  using type = type_list<typename shift_branch<Branches, Shift>::type...>;
-};
-
-/// `Begin` | iterate<Rounds>(body), where `Result` is what body makes of loop_node.
-template <class Begin, class Result, std::uint32_t Rounds>
-struct iterate_node : part {
-  using record = typename Result::record;
-  using sources = typename concat<typename Begin::sources, typename Result::sources>::type;
-  static constexpr bool mentions_loop = false;
-
-  struct outside {
-    template <class What>
-    static edge_list plan(plan_builder& builder, std::uint32_t) {
-      return What::template plan<no_loop>(builder, 0);
-    }
-  };
-  struct first_round {
-    using state = typename shift_all<typename Begin::template branches<no_loop>, outside>::type;
-  };
-  struct later_round;
-  /// As seen from round `round`: of the one before.
-  struct before {
-    template <class What>
-    static edge_list plan(plan_builder& builder, std::uint32_t round) {
-      return plan_in<What>(builder, round - 1);
-    }
-  };
-  struct later_round {
-    using state = typename shift_all<typename Result::template branches<loop_open>, before>::type;
-  };
-  template <class What>
-  static edge_list plan_in(plan_builder& builder, std::uint32_t round) {
-    return round == 0 ? What::template plan<first_round>(builder, 0) : What::template plan<later_round>(builder, round);
-  }
-  struct at_the_end {
-    template <class What>
-    static edge_list plan(plan_builder& builder, std::uint32_t) {
-      return plan_in<What>(builder, Rounds - 1);
-    }
-  };
-  template <class Loop>
-  using branches = typename shift_all<typename Result::template branches<loop_open>, at_the_end>::type;
-};
-
-struct become_view {
-  template <class Record>
-  struct to {
-    template <class From>
-    Record operator()(const From& from) const {
-      return Record(from);
-    }
-  };
 };
 
 }  // namespace troupe::sdk

@@ -53,7 +53,9 @@ struct append_op<type_list<Branches...>, Op> {
 };
 
 /// Outside of an iteration.
-struct no_loop {};
+struct no_loop {
+  static constexpr bool is_gated = false;
+};
 
 /// The edges of a leaf, as a table has them.
 using edge_list = std::vector<troupe_edge>;
@@ -93,16 +95,25 @@ int guarded(const troupe_task* task, const troupe_host* host, troupe_failure* fa
 }
 
 /// One branch of a stage: its chain, and where its edges come from. Operators are made from the last to the first, and
-/// so are their own edges listed, before those of the head.
+/// so are their own edges listed, before those of the head. In a round that may be skipped (iterate_until), the gate's
+/// edge comes before all: with nothing in it, the task ends at once and writes nothing.
 template <class Branch, class Sink, class Loop>
 struct branch_code;
 template <class Leaf, class... Ops, class Sink, class Loop>
 struct branch_code<branch<Leaf, Ops...>, Sink, Loop> {
+  static constexpr std::uint32_t gate_edges = Loop::is_gated ? 1 : 0;
   static constexpr std::uint32_t side_edges = (0U + ... + Ops::side_edges);
   static constexpr bool reads_dataset = Leaf::reads_dataset;
 
   static void run(task_env& env) {
-    env.head_edge = side_edges;
+    env.side_edge = gate_edges;
+    env.head_edge = gate_edges + side_edges;
+    if constexpr (Loop::is_gated) {
+      troupe_block block{};
+      bool goes_on = false;
+      while (env.input.next(0, block)) goes_on = true;
+      if (!goes_on) return;
+    }
     auto line = std::make_unique<chain<typename Leaf::record, Sink, Ops...>>(env);
     Leaf::run(env, *line);
     line->finish();
@@ -112,6 +123,7 @@ struct branch_code<branch<Leaf, Ops...>, Sink, Loop> {
     [[maybe_unused]] const auto add = [&](edge_list more) { edges.insert(edges.begin(), more.begin(), more.end()); };
     (add(Ops::template plan<Loop>(builder, round)), ...);
     for (const auto& e : Leaf::template plan<Loop>(builder, round)) edges.push_back(e);
+    if constexpr (Loop::is_gated) edges.insert(edges.begin(), {TROUPE_EDGE_BROADCAST, Loop::gate(builder, round), 0});
     return edges;
   }
   static std::string name() {
@@ -121,47 +133,81 @@ struct branch_code<branch<Leaf, Ops...>, Sink, Loop> {
   }
 };
 
+/// What a task of any of a stage's branches runs.
+template <class... Codes>
+struct stage_body {
+  static int run(const troupe_task* task, const troupe_host* host, troupe_failure* failed) noexcept {
+    std::uint32_t number = 0;
+    bool has_offset = false;
+    ((has_offset = has_offset || (number++ == task->branch && Codes::reads_dataset)), ...);
+    return guarded(task, host, failed, has_offset, [&](task_env& env) {
+      std::uint32_t at = 0;
+      const bool known = (((at++ == task->branch) && (Codes::run(env), true)) || ...);
+      if (!known) throw std::logic_error("the worker asked for a branch that the stage does not have");
+    });
+  }
+  static std::vector<edge_list> plan(plan_builder& builder, std::uint32_t round) {
+    std::vector<edge_list> out;
+    (out.push_back(Codes::plan(builder, round)), ...);
+    return out;
+  }
+  static std::string name(const char* sink) {
+    std::string names[] = {Codes::name()...};
+    auto out = std::move(names[0]);
+    if (sizeof...(Codes) > 1) out += " (" + std::to_string(sizeof...(Codes)) + " sides)";
+    if (out.size() > 100) out.resize(100);
+    return out + ", " + sink;
+  }
+};
+template <class Branches, class Sink, class Loop>
+struct codes_of;
+template <class... Branches, class Sink, class Loop>
+struct codes_of<type_list<Branches...>, Sink, Loop> {
+  using type = type_list<branch_code<Branches, Sink, Loop>...>;
+};
+template <class Codes>
+struct body_of;
+template <class... Codes>
+struct body_of<type_list<Codes...>> {
+  using type = stage_body<Codes...>;
+};
+
 /// A stage: everything from its heads through the fused operators to the sink.
 template <class Node, class Sink, class Loop>
 struct stage_code {
   static constexpr bool mentions_loop = Node::mentions_loop;
   static constexpr std::uint32_t partitions = Sink::partitions;
-  using branches = typename Node::template branches<Loop>;
+  using body = typename body_of<typename codes_of<typename Node::template branches<Loop>, Sink, Loop>::type>::type;
 
   static int run(const troupe_task* task, const troupe_host* host, troupe_failure* failed) noexcept {
-    return run(branches{}, task, host, failed);
+    return body::run(task, host, failed);
   }
-  static std::vector<edge_list> plan(plan_builder& builder, std::uint32_t round) {
-    return plan(branches{}, builder, round);
-  }
-  static std::string name() { return name(branches{}) + ", " + Sink::word; }
+  static std::vector<edge_list> plan(plan_builder& builder, std::uint32_t round) { return body::plan(builder, round); }
+  static std::string name() { return body::name(Sink::word); }
+};
 
- private:
-  template <class... Branches>
-  static int run(type_list<Branches...>, const troupe_task* task, const troupe_host* host,
-                 troupe_failure* failed) noexcept {
-    std::uint32_t number = 0;
-    bool has_offset = false;
-    ((has_offset = has_offset || (number++ == task->branch && branch_code<Branches, Sink, Loop>::reads_dataset)), ...);
-    return guarded(task, host, failed, has_offset, [&](task_env& env) {
-      std::uint32_t at = 0;
-      const bool known = (((at++ == task->branch) && (branch_code<Branches, Sink, Loop>::run(env), true)) || ...);
-      if (!known) throw std::logic_error("the worker asked for a branch that the stage does not have");
-    });
+/// The last stage of a job: what each of its pipelines ends in, one behind the other. The tasks of a pipeline's
+/// branches write its dataset.
+template <class... Nodes>
+struct last_stage_code {
+  static constexpr bool mentions_loop = false;
+  static constexpr std::uint32_t partitions = 0;
+  template <class Node>
+  using codes = typename codes_of<typename Node::template branches<no_loop>, record_sink<typename Node::record, true>,
+                                  no_loop>::type;
+  using body = typename body_of<typename concat<codes<Nodes>...>::type>::type;
+  template <class... Codes>
+  static constexpr std::uint32_t count(type_list<Codes...>) {
+    return sizeof...(Codes);
   }
-  template <class... Branches>
-  static std::vector<edge_list> plan(type_list<Branches...>, plan_builder& builder, std::uint32_t round) {
-    std::vector<edge_list> out;
-    (out.push_back(branch_code<Branches, Sink, Loop>::plan(builder, round)), ...);
-    return out;
+  /// How many branches each pipeline has.
+  static std::vector<std::uint32_t> branches() { return {count(codes<Nodes>{})...}; }
+
+  static int run(const troupe_task* task, const troupe_host* host, troupe_failure* failed) noexcept {
+    return body::run(task, host, failed);
   }
-  template <class First, class... Rest>
-  static std::string name(type_list<First, Rest...>) {
-    auto out = branch_code<First, Sink, Loop>::name();
-    if (sizeof...(Rest) > 0) out += " (" + std::to_string(1 + sizeof...(Rest)) + " sides)";
-    if (out.size() > 100) out.resize(100);
-    return out;
-  }
+  static std::vector<edge_list> plan(plan_builder& builder, std::uint32_t round) { return body::plan(builder, round); }
+  static std::string name() { return body::name("write"); }
 };
 /// What does not depend on an iteration is the same stage inside and outside of it.
 template <class Node, class Sink, class Loop>
@@ -173,6 +219,7 @@ struct leaf_node : part {
   template <class Loop>
   using branches = type_list<branch<Self>>;
   static constexpr bool reads_dataset = false;
+  static constexpr bool shuffled = false;  ///< as many tasks as its shuffle has partitions, whatever is before it
 };
 
 // The nodes
@@ -223,6 +270,7 @@ template <class Self, class Prev, class Sink, std::uint32_t EdgeKind>
 struct exchange_node : leaf_node<Self> {
   using sources = typename Prev::sources;
   static constexpr bool mentions_loop = Prev::mentions_loop;
+  static constexpr bool shuffled = EdgeKind == TROUPE_EDGE_PARTITIONED;
   template <class Loop>
   static edge_list plan(plan_builder& builder, std::uint32_t round) {
     return {{EdgeKind, builder.add<stage_of<Prev, Sink, Loop>>(round), 0}};

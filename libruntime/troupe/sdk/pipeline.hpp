@@ -35,10 +35,17 @@ constexpr auto operator|(Left, map_part<M>) {
           "map(f): f cannot be called with the records that come here, or map<M>(): M must derive from "
           "troupe::mapper");
       if constexpr (callable) {
-        static_assert(std::default_initializable<M>, "map(f): f needs a constructor without arguments");
+        static_assert(
+            std::default_initializable<M>,
+            "map(f): f may not capture anything, and a class needs a constructor without arguments: every task "
+            "makes its own");
         using out = typename map_op<M>::template output<typename Left::record>;
         static_assert(can_travel<out>,
                       "map(f): f must give a number, string, optional, vector, pair or described struct of them");
+        static_assert(
+            !gives_view_of_copy<M, typename Left::record, out>(),
+            "map(f): f takes its record by value and gives a view of that copy, which is gone when f returns; "
+            "take const auto& or give a std::string");
         return element_node<Left, map_op<M>>{};
       } else {
         return broken{};
@@ -186,6 +193,20 @@ constexpr auto operator|(Left, distinct_part) {
 
 template <class Left>
 requires std::derived_from<Left, part>
+constexpr auto operator|(Left, estimate_part) {
+  if constexpr (is_broken<Left>) {
+    return broken{};
+  } else {
+    static_assert(pipeline_node<Left>, "approximate_distinct() stands behind something that gives records");
+    if constexpr (pipeline_node<Left>)
+      return total_node<Left, distinct_estimate<typename Left::record>>{};
+    else
+      return broken{};
+  }
+}
+
+template <class Left>
+requires std::derived_from<Left, part>
 constexpr auto operator|(Left, kept_part) {
   if constexpr (is_broken<Left>) {
     return broken{};
@@ -251,7 +272,7 @@ constexpr auto operator|(Left, write_part sink) {
   }();
   static_assert(whole || is_broken<Left>, "write() ends a pipeline; put map<M>() before it");
   if constexpr (whole)
-    return pipeline<Left>{std::move(sink.key_name), std::move(sink.value_name)};
+    return pipeline<Left>{std::move(sink.key_name), std::move(sink.value_name), std::move(sink.output)};
   else
     return broken{};
 }
@@ -339,6 +360,9 @@ constexpr sdk::reduce_part<R> reduce() {
 }
 /// Each record once. NaN and -0.0 that are whole records count as what they print as.
 constexpr sdk::distinct_part distinct() { return {}; }
+/// About how many different records there are: one number, within 1 % in two runs of three and 2.5 % in nearly all
+/// (standard error 0.81 %), from 16 KiB a task instead of a shuffle of everything. The same in every run.
+constexpr sdk::estimate_part approximate_distinct() { return {}; }
 /// These records and those of another pipeline, which has no write().
 template <class Other>
 constexpr sdk::union_part<Other> union_with(Other) {
@@ -361,7 +385,7 @@ constexpr sdk::kept_part keep() { return {}; }
 /// The end: records of a key and a value (with these names as fields), of a single value (with the first name), or of
 /// the described struct that comes here (with its own).
 inline sdk::write_part write(std::string key_name = "key", std::string value_name = "value") {
-  return {{}, std::move(key_name), std::move(value_name)};
+  return {{}, std::move(key_name), std::move(value_name), {}};
 }
 
 }  // namespace troupe

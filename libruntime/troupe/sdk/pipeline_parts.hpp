@@ -2,6 +2,7 @@
 #include <concepts>
 #include <string>
 #include <string_view>
+#include <troupe/sdk/approximate.hpp>
 #include <troupe/sdk/nodes.hpp>
 #include <troupe/sdk/operators.hpp>
 #include <troupe/sdk/top.hpp>
@@ -33,21 +34,58 @@ struct total_part : part {};
 template <class R>
 struct reduce_part : part {};
 struct distinct_part : part {};
+struct estimate_part : part {};
 struct kept_part : part {};
 template <class Other>
 struct union_part : part {};
 template <std::size_t Count, class By>
 struct top_part : part {};
 struct write_part : part {
-  std::string key_name, value_name;
+  std::string key_name, value_name, output;
+  /// What this output is called where a job has several: `write("line").named("rejected")`.
+  [[nodiscard]] write_part named(std::string name) && {
+    output = std::move(name);
+    return std::move(*this);
+  }
 };
 
-/// A whole job: what TROUPE_JOB takes.
+/// A whole pipeline: what TROUPE_JOB takes, one for each dataset that the job writes.
 template <class Node>
 struct pipeline {
   using node = Node;
-  std::string key_name, value_name;
+  std::string key_name, value_name, output;
 };
+template <class T>
+inline constexpr bool is_pipeline = false;
+template <class Node>
+inline constexpr bool is_pipeline<pipeline<Node>> = true;
+
+template <class>
+struct first_parameter {
+  using type = void;
+};
+template <class F, class Out, class In>
+struct first_parameter<Out (F::*)(In)> {
+  using type = In;
+};
+template <class F, class Out, class In>
+struct first_parameter<Out (F::*)(In) const> {
+  using type = In;
+};
+/// Whether f takes a copy of a record that owns its text and gives a view, which would be of the copy: gone when f
+/// returns. (A view of something that f made itself looks like one of its record; no type tells them apart.)
+template <class F, class Record, class Out>
+constexpr bool gives_view_of_copy() {
+  if constexpr (is_owned<Out>() || std::is_arithmetic_v<Record>)
+    return false;
+  else if constexpr (requires { &F::operator(); })
+    return std::same_as<typename first_parameter<decltype(&F::operator())>::type, Record> && is_owned<Record>();
+  else if constexpr (requires { &F::template operator()<Record>; })
+    return std::same_as<typename first_parameter<decltype(&F::template operator()<Record>)>::type, Record> &&
+           is_owned<Record>();
+  else
+    return false;
+}
 
 template <class T>
 concept is_mapper = requires {

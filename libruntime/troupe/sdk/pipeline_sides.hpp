@@ -35,8 +35,6 @@ template <class Other, join_kind Kind>
 struct join_small_part : part {};
 template <class Other, class R>
 struct co_group_part : part {};
-template <std::uint32_t Rounds, class Body>
-struct iterate_part : part {};
 
 template <class T>
 concept is_co_reducer = requires {
@@ -195,43 +193,6 @@ constexpr auto operator|(Left, co_group_part<Other, R>) {
   }
 }
 
-template <class Left, std::uint32_t Rounds, class Body>
-requires std::derived_from<Left, part>
-constexpr auto operator|(Left, iterate_part<Rounds, Body>) {
-  if constexpr (is_broken<Left>) {
-    return broken{};
-  } else {
-    static_assert(pipeline_node<Left>, "iterate<N>(body) stands behind something that gives records");
-    // What the body gives becomes the state again: often the same with views for strings.
-    using once = std::invoke_result_t<Body&, loop_node<typename Left::record>>;
-    if constexpr (is_broken<once>) {
-      return broken{};
-    } else {
-      static_assert(pipeline_node<once>, "iterate<N>(body): body must give a pipeline without write()");
-      using state = typename once::record;
-      using result = std::invoke_result_t<Body&, loop_node<state>>;
-      constexpr bool steady = std::same_as<typename result::record, state>;
-      static_assert(steady, "iterate<N>(body): the body must give records of the type that it takes; use map(f)");
-      static_assert(result::mentions_loop, "iterate<N>(body): the body does not use its state");
-      static_assert(!Left::mentions_loop, "iterate<N>(body): an iteration within an iteration is not there");
-      constexpr bool moves = !leads_to_open<typename result::template branches<loop_open>>::value;
-      static_assert(moves,
-                    "iterate<N>(body): the body must move the state (fold_by_key, join, keep …); without that, "
-                    "write the operators N times");
-      static_assert(std::constructible_from<state, const typename Left::record&>,
-                    "iterate<N>(body): the beginning is of another type than what the body gives; use map(f)");
-      if constexpr (!steady || !moves) {
-        return broken{};
-      } else if constexpr (std::same_as<state, typename Left::record>) {
-        return iterate_node<Left, result, Rounds>{};
-      } else {
-        using begin = element_node<Left, map_op<become_view::to<state>>>;
-        return iterate_node<begin, result, Rounds>{};
-      }
-    }
-  }
-}
-
 }  // namespace sdk
 
 /// All records of all partitions in the order of what `by` gives (numbers, texts by bytes, pairs and structs field by
@@ -300,16 +261,6 @@ constexpr sdk::join_small_part<Other, sdk::join_kind::anti> anti_join_small(Othe
 /// Each key of either side with the values of both; R derives from co_reducer.
 template <class R, class Other>
 constexpr sdk::co_group_part<Other, R> co_group(Other) {
-  return {};
-}
-/// `body(state)` N times: `iterate<10>([](auto ranks) { return ranks | join(links) | …; })`. What does not depend on
-/// the state is computed once.
-template <std::uint32_t N, class Body>
-constexpr sdk::iterate_part<N, Body> iterate(Body) {
-  static_assert(sdk::is_free<Body>,
-                "iterate<N>(body): body may not capture anything; build the rest of its pipeline "
-                "inside, or name it at namespace scope");
-  static_assert(N > 0 && N <= 100, "iterate<N>(body): N is 1 to 100");
   return {};
 }
 

@@ -46,7 +46,12 @@ class plan_builder {
   }
   [[nodiscard]] const std::deque<stage>& stages() const noexcept { return stages_; }
 
+  /// An operator's own parameter, which the job then takes without saying so.
+  void takes(const char* name, const char* about) { parameters_.emplace(name, about); }
+  [[nodiscard]] const std::map<std::string, std::string>& parameters() const noexcept { return parameters_; }
+
  private:
+  std::map<std::string, std::string> parameters_;
   std::deque<stage> stages_;
   std::map<std::pair<const void*, std::uint32_t>, std::uint32_t> numbers_;
 };

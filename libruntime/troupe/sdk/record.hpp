@@ -297,7 +297,8 @@ const char* skip_field(const char* at, const char* end) {
 }
 
 /// A whole record's fields. Optional fields at its end may be missing: the record is older than the schema.
-template <class T>
+/// `MayHaveMore`: fields behind those of T are skipped, since the dataset has more columns than its reader wants.
+template <class T, bool MayHaveMore = false>
 bool decode_record(bytes_view data, T& value) {
   const char* at = data.empty() ? "" : data.data();  // never null: that means damaged
   const char* const end = at + data.size();
@@ -315,6 +316,7 @@ bool decode_record(bytes_view data, T& value) {
   } else {
     at = decode_field(at, end, value);
   }
+  if constexpr (MayHaveMore) return at != nullptr;
   return at == end;
 }
 

@@ -196,6 +196,7 @@ struct sort_node : leaf_node<sort_node<Prev, By, Descending>> {
   using sources = typename Prev::sources;
   using key_sink = sort_key_sink<record, By, Descending>;
   static constexpr bool mentions_loop = Prev::mentions_loop;
+  static constexpr bool shuffled = true;
   static constexpr const char* word = "sort";
   template <class Loop>
   static edge_list plan(plan_builder& builder, std::uint32_t round) {

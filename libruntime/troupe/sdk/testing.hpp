@@ -5,7 +5,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <troupe/sdk/job.hpp>
+#include <troupe/sdk/testing_host.hpp>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -18,173 +18,12 @@
 ///     CHECK(out.map<std::string, std::uint64_t>() == std::map<std::string, std::uint64_t>{{"a", 3}, {"b", 2}});
 namespace troupe::testing {
 
-struct options {
-  std::uint32_t map_tasks = 2;          ///< splits of each input: the records are divided among them, in order
-  std::uint32_t partitions = 3;         ///< of the shuffle
-  std::uint64_t block_records = 16;     ///< of an input block
-  std::uint64_t chunk_bytes = 1 << 16;  ///< what open_chunk gives, unless more is asked for
-  std::uint64_t memory_bytes = 64 << 20;
-  std::uint64_t seed = 1;
-  std::int64_t now_unix_ms = 1'700'000'000'000;
-  std::uint64_t blocks_until_stop = UINT64_MAX;  ///< then every call of a task says stop, as when a job is cancelled
-};
-
-struct outcome {
-  bool failed = false;
-  std::string message;                  ///< of the task that failed; the job ends there
-  std::optional<std::uint64_t> offset;  ///< of the record it failed at, counted from the first of all
-  std::vector<std::string> encoded;     ///< output records in the order of partitions: their fields' bytes
-  std::vector<std::string>
-      blocks;  ///< everything published, by every task, with its partition in front: to compare two runs byte by byte
-  schema output_schema;
-  std::map<std::string, std::int64_t> counters;
-  std::vector<std::string> log;
-  std::uint64_t spilled_bytes = 0;  ///< written to scratch files
-
-  [[nodiscard]] bool ok() const noexcept { return !failed; }
-  /// The records as a described struct, or as std::pair of key and value.
-  template <class Record>
-  [[nodiscard]] std::vector<Record> records() const {
-    std::vector<Record> out;
-    for (const auto& bytes : encoded)
-      if (!sdk::decode_record(bytes, out.emplace_back()))
-        throw std::runtime_error("the job's output is not of the type that records<T>() asks for");
-    return out;
-  }
-  /// Keys and values; the last one of a key counts.
-  template <class Key, class Value>
-  [[nodiscard]] std::map<Key, Value> map() const {
-    std::map<Key, Value> out;
-    for (auto& [key, value] : records<std::pair<Key, Value>>()) out[std::move(key)] = std::move(value);
-    return out;
-  }
-};
-
 namespace detail {
-
-struct input_block {
-  std::string bytes;
-  std::uint64_t records = 0;
-  std::uint64_t first_offset = 0;
-  std::uint32_t format = 0;
-  std::uint32_t input = 0;
-  std::uint32_t edge = 0;
-};
-struct published {
-  std::uint32_t partition;
-  std::string bytes;
-  std::uint64_t records;
-};
-
-/// The worker's side of the table, in memory.
-class memory_host {
- public:
-  memory_host(outcome& into, const options& chosen, std::vector<input_block> blocks, std::string name)
-      : into_(into), chosen_(chosen), blocks_(std::move(blocks)), name_(std::move(name)) {
-    host_ = {sizeof(troupe_host), this,           next_block,   open_chunk,   publish, log, count, &offset_,
-             scratch_open,        scratch_append, scratch_read, scratch_close};
-  }
-  const troupe_host& host() const noexcept { return host_; }
-  std::vector<published> output;
-
- private:
-  static memory_host& of(void* self) { return *static_cast<memory_host*>(self); }
-  static int next_block(void* self, troupe_block* out) {
-    auto& me = of(self);
-    me.bytes_.reset();
-    if (me.at_ >= me.chosen_.blocks_until_stop) return -1;
-    if (me.at_ == me.blocks_.size()) return 0;
-    const auto& block = me.blocks_[me.at_++];
-    // A copy of exactly its size, gone at the next call: so AddressSanitizer sees who reads too far or too late.
-    me.bytes_ = std::make_unique<char[]>(block.bytes.size());
-    std::memcpy(me.bytes_.get(), block.bytes.data(), block.bytes.size());
-    *out = {me.bytes_.get(), block.bytes.size(), block.records, block.first_offset,
-            block.input,     block.format,       block.edge};
-    return 1;
-  }
-  static int open_chunk(void* self, std::uint64_t bytes_min, troupe_chunk* out) {
-    auto& me = of(self);
-    if (me.at_ >= me.chosen_.blocks_until_stop) return -1;
-    const auto size = std::max(bytes_min, me.chosen_.chunk_bytes);
-    me.chunks_.push_back(std::make_unique<char[]>(size));
-    *out = {me.chunks_.back().get(), size, me.chunks_.size() - 1};
-    return 0;
-  }
-  static int publish(void* self, std::uint32_t partition, const troupe_chunk* chunk, std::uint64_t bytes,
-                     std::uint64_t records) {
-    auto& me = of(self);
-    me.output.push_back({partition, std::string(chunk->data, bytes), records});
-    me.into_.blocks.push_back(me.name_ + std::to_string(partition) + ":" + me.output.back().bytes);
-    me.chunks_[chunk->handle].reset();  // touching it from here on is a defect
-    return 0;
-  }
-  static int scratch_open(void* self, std::uint64_t* file) {
-    auto& me = of(self);
-    *file = ++me.last_scratch_;
-    me.scratch_[*file];
-    return 0;
-  }
-  static int scratch_append(void* self, std::uint64_t file, const void* data, std::uint64_t size) {
-    auto& me = of(self);
-    me.scratch_.at(file).append(static_cast<const char*>(data), size);
-    me.into_.spilled_bytes += size;
-    return 0;
-  }
-  static int scratch_read(void* self, std::uint64_t file, std::uint64_t offset, void* data, std::uint64_t size) {
-    const auto& content = of(self).scratch_.at(file);
-    if (offset > content.size() || size > content.size() - offset)
-      throw std::logic_error("a read beyond the end of a scratch file");
-    std::memcpy(data, content.data() + offset, size);
-    return 0;
-  }
-  static void scratch_close(void* self, std::uint64_t file) { of(self).scratch_.erase(file); }
-  static void log(void* self, const char* text, std::uint64_t size) { of(self).into_.log.emplace_back(text, size); }
-  static void count(void* self, const char* name, std::uint64_t size, std::int64_t delta) {
-    of(self).into_.counters[std::string(name, size)] += delta;
-  }
-
-  outcome& into_;
-  const options& chosen_;
-  std::vector<input_block> blocks_;
-  std::string name_;
-  std::map<std::uint64_t, std::string> scratch_;
-  std::uint64_t last_scratch_ = 0;
-  std::size_t at_ = 0;
-  std::uint64_t offset_ = 0;
-  std::unique_ptr<char[]> bytes_;
-  std::vector<std::unique_ptr<char[]>> chunks_;
-  troupe_host host_{};
-};
-
-inline void encode_input(std::uint32_t format, std::string_view record, std::string& out) {
-  if (format == TROUPE_LINES) {
-    out.append(record).push_back('\n');
-  } else {
-    append_varint(out, record.size());
-    out.append(record);
-  }
-}
-
-/// The splits of one input, each a row of blocks.
-inline std::vector<std::vector<input_block>> split_input(const std::vector<std::string>& records, std::uint32_t number,
-                                                         std::uint32_t format, const options& chosen) {
-  const auto splits = std::max<std::uint32_t>(chosen.map_tasks, 1);
-  std::vector<std::vector<input_block>> out(splits);
-  for (std::uint32_t t = 0; t < splits; ++t) {
-    const std::size_t begin = records.size() * t / splits, end = records.size() * (t + 1) / splits;
-    for (std::size_t i = begin; i < end; ++i) {
-      if ((i - begin) % std::max<std::uint64_t>(chosen.block_records, 1) == 0)
-        out[t].push_back({"", 0, i, format, number, 0});
-      encode_input(format, records[i], out[t].back().bytes);
-      ++out[t].back().records;
-    }
-  }
-  return out;
-}
 
 /// What a stage's tasks published, and how many there are.
 struct stage_result {
   std::vector<std::vector<published>> tasks;
+  std::vector<std::uint32_t> branch_of;  ///< each task
   std::uint32_t partitions = 0;
 };
 
@@ -238,16 +77,36 @@ inline std::vector<input_block> blocks_of(const troupe_branch& branch, std::uint
   return out;
 }
 
+inline bool takes(const troupe_job& table, std::string_view name) {
+  return std::any_of(table.parameters, table.parameters + table.parameter_count,
+                     [&](const troupe_declared& p) { return name == p.name; });
+}
+
+/// Which of the job's outputs a branch of its last stage writes.
+inline std::uint32_t output_of(const troupe_job& table, std::uint32_t branch) {
+  std::uint32_t output = 0, past = 0;
+  while (output + 1 < table.output_count && branch >= (past += table.outputs[output].branches)) ++output;
+  return output;
+}
+
 /// Input records, already as bytes, one vector for each input, through all stages.
 inline outcome run_encoded(const job& what, const std::vector<std::vector<std::string>>& inputs,
-                           const std::map<std::string, std::string>& given, const options& chosen) {
+                           const std::map<std::string, std::string>& given, const options& chosen,
+                           bool declares = true) {
   const auto& table = what.table();
   outcome out;
   out.output_schema = what.output_schema();
   if (table.input_count != 0 && table.input_count != inputs.size())
     throw std::logic_error("this job reads " + std::to_string(table.input_count) + " inputs: give run as many");
   std::vector<troupe_parameter> parameters;
-  for (const auto& [name, value] : given) parameters.push_back({name.data(), name.size(), value.data(), value.size()});
+  for (const auto& [name, value] : given) {
+    if (declares && !takes(table, name)) {
+      out.failed = true;
+      out.message = "job " + what.name() + " takes no parameter " + name;
+      return out;
+    }
+    parameters.push_back({name.data(), name.size(), value.data(), value.size()});
+  }
   std::vector<std::vector<std::vector<input_block>>> splits;
   for (std::uint32_t i = 0; i < inputs.size(); ++i)
     splits.push_back(
@@ -279,7 +138,9 @@ inline outcome run_encoded(const job& what, const std::vector<std::vector<std::s
                                chosen.now_unix_ms,
                                chosen.memory_bytes,
                                b,
-                               t};
+                               t,
+                               declares ? table.parameters : nullptr,
+                               declares ? table.parameter_count : 0};
         troupe_failure failed{};
         if (stage.run(&task, &host.host(), &failed) != 0) {
           out.failed = true;
@@ -288,12 +149,16 @@ inline outcome run_encoded(const job& what, const std::vector<std::vector<std::s
           return out;
         }
         result.tasks.push_back(std::move(host.output));
+        result.branch_of.push_back(b);
       }
     }
     results.push_back(std::move(result));
   }
-  for (const auto& partition : results.back().tasks) {
-    for (const auto& block : partition) {
+  out.more_encoded.resize(table.output_count == 0 ? 0 : table.output_count - 1);
+  for (std::size_t t = 0; t < results.back().tasks.size(); ++t) {
+    const auto output = output_of(table, results.back().branch_of[t]);
+    auto& into = output == 0 ? out.encoded : out.more_encoded[output - 1];
+    for (const auto& block : results.back().tasks[t]) {
       const char* at = block.bytes.data();
       const char* const end = at + block.bytes.size();
       std::uint64_t found = 0;
@@ -302,7 +167,7 @@ inline outcome run_encoded(const job& what, const std::vector<std::vector<std::s
         at = load_varint(at, end, size);
         if (at == nullptr || size > static_cast<std::uint64_t>(end - at))
           throw std::runtime_error("the job published a chunk that does not hold whole records");
-        out.encoded.emplace_back(at, size);
+        into.emplace_back(at, size);
         at += size;
       }
       if (found != block.records) throw std::runtime_error("the job published a chunk with a wrong number of records");
@@ -354,11 +219,16 @@ outcome run(const job& what, const std::vector<Record>& records,
   return detail::run_encoded(what, {input(records).records}, parameters, chosen);
 }
 
-/// A pipeline without a name.
+/// A pipeline without a name, which cannot declare parameters: it takes any.
 template <class Node, class Record>
 outcome run(const sdk::pipeline<Node>& pipeline, const std::vector<Record>& records,
             const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
-  return run(job("unnamed", pipeline), records, parameters, chosen);
+  std::vector<std::string> encoded;
+  if constexpr (sdk::described_struct<Record>)
+    encoded = input(records).records;
+  else
+    encoded.assign(records.begin(), records.end());
+  return detail::run_encoded(job("unnamed", pipeline), {encoded}, parameters, chosen, false);
 }
 
 }  // namespace troupe::testing

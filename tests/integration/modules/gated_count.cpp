@@ -43,5 +43,11 @@ struct gated_sum : troupe::reducer<std::string_view, std::uint64_t, std::string_
   }
 };
 
-TROUPE_JOB(gated_count, troupe::read_lines() | troupe::map<gated_words>() | troupe::reduce<gated_sum>() |
-                            troupe::write("word", "count"));
+TROUPE_JOB(gated_count,
+           troupe::read_lines() | troupe::map<gated_words>() | troupe::reduce<gated_sum>() |
+               troupe::write("word", "count"),
+           troupe::parameter("map_gate", "maps wait until this file exists"),
+           troupe::parameter("free_maps", "so many do not"),
+           troupe::parameter("reduce_gate", "reducers wait until this file exists"),
+           troupe::parameter("gated_reduce", "only this one does"),
+           troupe::parameter("undetermined", "1: attempts differ in what they write"));

@@ -53,5 +53,7 @@ struct poisoned_words : troupe::mapper<std::string_view, std::string_view, std::
   troupe::context* where = nullptr;
 };
 
-TROUPE_JOB(misbehave, troupe::read_lines() | troupe::map<poisoned_words>() | troupe::fold_by_key<troupe::sum>() |
-                          troupe::write("word", "count"));
+TROUPE_JOB(misbehave,
+           troupe::read_lines() | troupe::map<poisoned_words>() | troupe::fold_by_key<troupe::sum>() |
+               troupe::write("word", "count"),
+           troupe::parameter("how", "throw, segfault, hang …"));

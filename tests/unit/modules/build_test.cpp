@@ -45,13 +45,14 @@ TEST_CASE("build: the word count of examples becomes a module that can be inspec
   const auto described = modules::inspect(BUILT "/inspector", module);
   REQUIRE_OK(described);
   REQUIRE(described->jobs.size() == 1);
-  const modules::job_info wanted{"word_count",
-                                 data_format::lines,
-                                 {},
-                                 data_format::records,
-                                 {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}},
-                                 2,
-                                 classic_stages(2)};
+  modules::job_info wanted{"word_count",
+                           data_format::lines,
+                           {},
+                           data_format::records,
+                           {{{"word", field_type::string, {}}, {"count", field_type::uint64, {}}}},
+                           2,
+                           classic_stages(2)};
+  wanted.parameters.emplace();  // it takes none, and says so
   CHECK(described->jobs[0] == wanted);
   const auto loaded = modules::loaded_module::load(module);
   REQUIRE_OK(loaded);

@@ -48,8 +48,10 @@ struct add_ten {
   }
   std::int64_t ten = 0;
 };
-TROUPE_JOB(spans, totals | map<rename>() | map([](const renamed& r) { return std::pair(r.name, r.total); }) |
-                      reduce<widest>() | map<add_ten>() | write("prefix", "span"));
+TROUPE_JOB(spans,
+           totals | map<rename>() | map([](const renamed& r) { return std::pair(r.name, r.total); }) |
+               reduce<widest>() | map<add_ten>() | write("prefix", "span"),
+           parameter("ten", "what is added"));
 
 TROUPE_JOB(names, read_records<item>() | flat_map<std::string_view>([](const item& i, auto& emit) {
                     for (std::int64_t n = 0; n < i.number % 3; ++n) emit(i.name);

@@ -165,7 +165,7 @@ TEST_CASE("engine: a block that is not what it says is refused") {
   host.self = &blocks;
   host.next_block = damaged::next;
   host.current_offset = &offset;
-  troupe_task task{sizeof(troupe_task), 0, 0, 1, 1, 0, nullptr, 0, 0, 1 << 20, 0, 0};
+  troupe_task task{sizeof(troupe_task), 0, 0, 1, 1, 0, nullptr, 0, 0, 1 << 20, 0, 0, nullptr, 0};
   troupe_failure failed{};
   const auto& stages = engine_test::troupe_jobs::by_size.table().stages;
   CHECK(stages[0].run(&task, &host, &failed) == 1);

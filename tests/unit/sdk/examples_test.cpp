@@ -4,10 +4,12 @@
 #include <troupe/sdk/testing.hpp>
 
 // The examples as people test their own modules: the source file itself, and troupe::testing::run.
+#include "../../../examples/k_means/k_means.cpp"
 #include "../../../examples/log_analysis/log_analysis.cpp"
 #include "../../../examples/maintainers/maintainers.cpp"
 #include "../../../examples/page_rank/page_rank.cpp"
 #include "../../../examples/reverse_dependencies/reverse_dependencies.cpp"
+#include "../../../examples/terasort/terasort.cpp"
 #include "../../../examples/top_requests/top_requests.cpp"
 #include "../../../examples/word_count/word_count.cpp"
 
@@ -106,4 +108,62 @@ TEST_CASE("examples: top_requests") {
   const auto hosts = troupe::testing::run(top_requests::troupe_jobs::top_hosts, lines);
   CHECK(hosts.records<std::pair<std::string, std::uint64_t>>().at(0) ==
         std::pair<std::string, std::uint64_t>("10.0.0.2", 2000));
+}
+
+TEST_CASE("examples: k_means finds groups that lie apart, with as many rounds as it takes and the same bytes anyhow") {
+  std::vector<std::string> lines{"no numbers here", "half\t1"};
+  for (int i = 0; i < 300; ++i)
+    lines.push_back("p\t" + std::to_string(i % 3 * 100 + i % 7) + "\t" + std::to_string(i % 3 * 50 - i % 5));
+  troupe::testing::options other;
+  other.map_tasks = 5;
+  other.partitions = 1;
+  other.memory_bytes = 1 << 20;
+  const auto& job = k_means::troupe_jobs::k_means;
+  const auto out = troupe::testing::run(job, lines, {{"centres", "3"}});
+  REQUIRE(out.message == "");
+  const auto sizes = out.map<std::uint32_t, std::uint64_t>(1);
+  CHECK(sizes == std::map<std::uint32_t, std::uint64_t>{{0, 100}, {1, 100}, {2, 100}});
+  for (const auto& [number, at] : out.map<std::uint32_t, k_means::place>()) {
+    CHECK(std::abs(at.x - (100.0 * number + 3)) < 0.1);
+    CHECK(std::abs(at.y - (50.0 * number - 2)) < 0.1);
+  }
+  CHECK(out.counters.at("rounds") >= 2);
+  CHECK(out.counters.at("rounds") < 10);
+  CHECK(out.counters.at("lines left out") == 2);
+  const auto again = troupe::testing::run(job, lines, {{"centres", "3"}}, other);
+  CHECK(again.encoded == out.encoded);
+  CHECK(again.more_encoded == out.more_encoded);
+  CHECK(troupe::testing::run(job, lines, {{"centers", "3"}}).message == "job k_means takes no parameter centers");
+}
+
+TEST_CASE("examples: terasort sorts what was generated, and its validator sees what is wrong") {
+  const auto unsorted = troupe::testing::run(terasort::troupe_jobs::tera_generate, {"0 1000", "1000 500"});
+  REQUIRE(unsorted.message == "");
+  const auto run_encoded = [](const troupe::job& job, const std::vector<std::string>& records) {
+    return troupe::testing::detail::run_encoded(job, {records}, {}, {});
+  };
+  for (const auto& bytes : unsorted.encoded) REQUIRE(bytes.size() == 102);
+  const auto sorted = run_encoded(terasort::troupe_jobs::tera_sort, unsorted.encoded);
+  REQUIRE(sorted.message == "");
+  const auto verdict_of = [&](std::vector<std::string> records) {
+    return run_encoded(terasort::troupe_jobs::tera_validate, records).records<terasort::verdict>().at(0);
+  };
+  const auto before = verdict_of(unsorted.encoded), after = verdict_of(sorted.encoded);
+  CHECK(before.records == 1500);
+  CHECK(before.out_of_order > 500);
+  CHECK(after.records == 1500);
+  CHECK(after.out_of_order == 0);
+  CHECK(after.checksum == before.checksum);
+  auto wrong = sorted.encoded;
+  std::swap(wrong[700], wrong[750]);  // where tasks meet, and within one
+  CHECK(verdict_of(wrong).out_of_order > 0);
+  CHECK(verdict_of(wrong).checksum == after.checksum);
+  wrong = sorted.encoded;
+  wrong[3][50] ^= 1;
+  CHECK(verdict_of(wrong).checksum != after.checksum);
+  wrong = sorted.encoded;
+  wrong.insert(wrong.begin(), wrong.front());
+  CHECK(verdict_of(wrong).equal_keys == 1);
+  CHECK(troupe::testing::run(terasort::troupe_jobs::tera_generate, {"12"}).message.find("FIRST COUNT") !=
+        std::string::npos);
 }

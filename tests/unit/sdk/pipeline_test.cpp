@@ -54,7 +54,8 @@ struct by_day : mapper<reading, std::int32_t, double> {
   std::string station;
   counter* missing = nullptr;
 };
-TROUPE_JOB(averages, read_records<reading>() | map<by_day>() | fold_by_key<average>() | write("day", "degrees"));
+TROUPE_JOB(averages, read_records<reading>() | map<by_day>() | fold_by_key<average>() | write("day", "degrees"),
+           parameter("station", "whose readings"));
 
 /// The longest value: values are views, keys come from a buffer of the mapper's own that changes at once.
 struct by_first_letter : mapper<std::string_view, std::string_view, std::string_view> {
@@ -101,7 +102,8 @@ struct keep_matching : mapper<std::string_view, numbered> {
   bool twice = false;
   context* where = nullptr;
 };
-TROUPE_JOB(matching, read_lines() | map<keep_matching>() | write());
+TROUPE_JOB(matching, read_lines() | map<keep_matching>() | write(), parameter("contains", "only lines with it"),
+           parameter("twice", "each line twice"));
 
 struct throw_at : mapper<std::string_view, std::string_view, std::uint64_t> {
   void start(const parameters& given, context& c) {
@@ -121,7 +123,8 @@ struct throw_at : mapper<std::string_view, std::string_view, std::uint64_t> {
   std::string how;
   context* where = nullptr;
 };
-TROUPE_JOB(thrower, read_lines() | map<throw_at>() | fold_by_key<count>() | write());
+TROUPE_JOB(thrower, read_lines() | map<throw_at>() | fold_by_key<count>() | write(),
+           parameter("at", "which record throws"), parameter("how", "what it throws"));
 
 using troupe::testing::options;
 using counts = std::map<std::string, std::uint64_t>;

@@ -96,5 +96,24 @@ auto bad = pairs | troupe::co_group<half_co_reducer>(pairs) | troupe::write();
 auto bad = lines | troupe::map_with(pairs, [](std::string_view l) { return l; }) | troupe::write();
 #elif CASE == 26  // every read_…() of a pipeline names its input by number, or none does
 TROUPE_JOB(bad, troupe::read_lines<0>() | troupe::union_with(lines) | troupe::write());
+#elif CASE == 27  // f takes its record by value and gives a view of that copy
+constexpr auto owned = lines | troupe::map([](std::string_view l) { return std::string(l); });
+auto bad = owned | troupe::map([](std::string l) { return std::string_view(l).substr(1); }) | troupe::write();
+#elif CASE == 28  // f takes its record by value and gives a view of that copy
+constexpr auto owned = lines | troupe::map([](std::string_view l) { return std::string(l); });
+auto bad = owned | troupe::map([](auto l) { return std::pair(std::string_view(l), 1); }) | troupe::write();
+#elif CASE == 29  // converged must give a pipeline of bool that uses one of its states
+auto bad = pairs |
+           troupe::iterate_until<9>([](auto state) { return state | troupe::fold_by_key<troupe::sum>(); },
+                                    [](auto, auto after) { return after; }) |
+           troupe::write();
+#elif CASE == 30  // there may be no keep() and no union_with(other)
+auto bad =
+    pairs |
+    troupe::iterate_until<9>([](auto state) { return state | troupe::keep(); },
+                             [](auto, auto after) { return after | troupe::map([](const auto&) { return true; }); }) |
+    troupe::write();
+#elif CASE == 31  // is write() missing?
+TROUPE_JOB(bad, pairs | troupe::fold_by_key<troupe::sum>());
 #endif
 #endif

@@ -1,8 +1,7 @@
-#include <shell/language/suggest.hpp>
-
 #include <algorithm>
+#include <troupe/base/nearest.hpp>
 
-namespace troupe::shell {
+namespace troupe {
 namespace {
 
 /// Optimal string alignment: insertions, deletions, replacements and swaps of neighbours each count one.
@@ -37,4 +36,4 @@ std::string nearest(std::string_view typed, const std::vector<std::string>& cand
   return best;
 }
 
-}  // namespace troupe::shell
+}  // namespace troupe
