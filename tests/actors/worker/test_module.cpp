@@ -208,8 +208,22 @@ extern "C" __attribute__((visibility("default"))) const troupe_module* troupe_mo
   static const troupe_job* pointers[count];
   static const char no_fields[] = "\0";  // codec bytes of a schema without fields
   for (std::size_t i = 0; i < count; ++i) {
-    jobs[i] = {sizeof(troupe_job), 2, names[i], TROUPE_LINES, TROUPE_LINES, no_fields, 1, no_fields, 1,
-               stages[i],          0, nullptr};
+    jobs[i] = {sizeof(troupe_job),
+               2,
+               names[i],
+               TROUPE_LINES,
+               TROUPE_LINES,
+               no_fields,
+               1,
+               no_fields,
+               1,
+               stages[i],
+               0,
+               nullptr,
+               0,
+               nullptr,
+               0,
+               nullptr};
     pointers[i] = &jobs[i];
   }
   static const troupe_module table{sizeof(troupe_module), TROUPE_ABI_VERSION, TROUPE_ABI_TAG, count, pointers};
