@@ -172,7 +172,7 @@ TEST_CASE("of several files with a header that of the first stays, and a line is
   const std::vector<std::string> files{f.file("a", "n,\"w\nx\"\n1,a\n"), f.file("b", "n,\"w\nx\"\n2,b"),
                                        f.file("c", "n,w\n")};
   for (const std::size_t piece : {1u, 4u, 100u}) {
-    auto source = import_source::open(files, {.header = true});
+    auto source = import_source::open(files, {.counts_lines = true, .header = true});
     REQUIRE(source.has_value());
     CHECK(all_of(*source, piece) == "n,\"w\nx\"\n1,a\n2,b\n");
     CHECK(source->place_of_line(3) == files[0] + ", line 3");
