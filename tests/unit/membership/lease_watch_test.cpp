@@ -5,13 +5,11 @@ using namespace troupe;
 using namespace troupe::membership;
 using namespace std::chrono_literals;
 
-namespace {
+namespace lease_watch_cases {
 
 const time_point t0{100s};
 const member_id a{uuid{{1}}}, b{uuid{{2}}}, c{uuid{{3}}}, d{uuid{{4}}};
 const std::set<member_id> voters{a, b, c};
-
-}  // namespace
 
 TEST_CASE("a lease lasts from the sending of the heartbeat that was confirmed", "[membership]") {
   lease_watch w(1s);
@@ -89,3 +87,5 @@ TEST_CASE("a member that does not vote is lost when its voters are silent, not w
   w.gone(b);
   CHECK(w.look(t0 + 1s, one, d) == standing::leaderless);
 }
+
+}  // namespace lease_watch_cases
