@@ -7,7 +7,7 @@
 using namespace troupe;
 using namespace troupe::storage;
 
-namespace {
+namespace direct_output_cases {
 
 constexpr segment_id id{12};
 
@@ -43,8 +43,6 @@ class stubborn : public file_operations {
     return file_operations::pwritev(fd, parts, count, position);
   }
 };
-
-}  // namespace
 
 TEST_CASE("a file that is written past the cache has the same bytes as one that is not") {
   temporary_directory dir, other;
@@ -92,3 +90,5 @@ TEST_CASE("a disk that fills up past the cache leaves no file, whenever it says 
   REQUIRE_OK(reader);
   REQUIRE_OK(reader->verify());
 }
+
+}  // namespace direct_output_cases
