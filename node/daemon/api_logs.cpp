@@ -56,6 +56,7 @@ result<std::string> check_nodes(const api_services& s, const std::string& name, 
   if (copies <= live) return std::string();
   const auto nodes = std::to_string(live) + (live == 1 ? " node is" : " nodes are") + " alive";
   const auto needed = min_copies != 0 ? min_copies : std::max(1U, copies - 1);
+  if (needed > copies) return std::string();  // makes no sense with any number of nodes: the metadata says so
   if (needed > live)
     return error{errc::failed_precondition, "dataset " + name + " would need " + std::to_string(needed) +
                                                 " copies of whatever is appended, and " + nodes + ": ask for at most " +

@@ -75,7 +75,7 @@ TEST_CASE("what is not known to be durable is a 503 that lists what is") {
   CHECK(none.status == 503);
   CHECK(none.body.find(R"("durable":[])") != std::string::npos);
   w.logs.refuse = error{errc::failed_precondition, "needs 2 copies, has 1 live node"};
-  CHECK(w.ask("POST", "clicks/records", "x\n").status == 409);
+  CHECK(w.ask("POST", "clicks/records", "x\n").status == 503);
   w.logs.refuse = error{errc::resource_exhausted, "the queue is full"};
   CHECK(w.ask("POST", "clicks/records", "x\n").status == 429);
   w.logs.refuse = error{errc::invalid_argument, "sequence 1 is below 7"};

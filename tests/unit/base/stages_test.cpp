@@ -54,7 +54,7 @@ TEST_CASE("stages: graphs that cannot be run are refused, with the stage and a r
   CHECK(check_stages(classic_stages(1), 0));
   CHECK(check_stages(classic_stages(2), 0));
   CHECK(refused({}, "0 stages"));
-  CHECK(refused(std::vector<stage_shape>(257, classic_stages(1)[0]), "257 stages"));
+  CHECK(refused(std::vector<stage_shape>(stages_max + 1, classic_stages(1)[0]), "513 stages"));
   CHECK(refused({{"a", {}, 0}}, "stage 0 has 0 branches"));
   CHECK(refused({{"a", {reads({})}, 0}}, "0 edges"));
   CHECK(refused({{"a", {reads({part(0)})}, 0}}, "stage 0 reads stage 0, which is not before it"));
