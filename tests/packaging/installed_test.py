@@ -35,7 +35,7 @@ class Installed(ClusterTest):
         cmake = os.environ["TROUPE_CMAKE"]
         run(cmake, "--install", BUILD, "--prefix", prefix)
         shutil.copytree(SOURCE / "examples" / "out_of_tree", folder / "project")
-        run(cmake, "-S", folder / "project", "-B", folder / "project" / "build", f"-DCMAKE_PREFIX_PATH={prefix}",
+        run(cmake, "-G", "Ninja", "-S", folder / "project", "-B", folder / "project" / "build", f"-DCMAKE_PREFIX_PATH={prefix}",
             f"-DCMAKE_CXX_COMPILER={os.environ['TROUPE_CXX']}", "-DCMAKE_BUILD_TYPE=Release")
         run(cmake, "--build", folder / "project" / "build")
         cls.cluster = Cluster(nodes=1)

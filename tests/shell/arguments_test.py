@@ -43,7 +43,7 @@ class Arguments(ShellTest):
         self.refused(2, "up", "--memory", "much")
         self.refused(2, "job", "seven")
         self.refused(2, "run", "job", "input")
-        self.refused(2, "run", "job", "input", "to", "a", "b")
+        self.refused(2, "run", "job", "input", "to")
         self.refused(2, "run", "job", "input", "to", "a", "x=1", "x=2")
         self.refused(2, "nodes", "&")
         self.refused(2, "describe")

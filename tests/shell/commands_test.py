@@ -103,7 +103,7 @@ class Commands(ShellTest):
         self.assertIn("job 1 (word_count) succeeded: 1,234 records (2.00 KiB) in, 56 out", done.stdout)
         self.assertIn("1 attempt lost", done.stdout)
         asked = json.loads([r for r in self.requests("POST") if r["path"] == "/api/v1/jobs"][-1]["body"])
-        self.assertEqual(asked, {"job": "word_count", "module_hash": "abcdef", "inputs": ["corpus"], "output": "counts", "replace": True, "copies": 0, "network": False,
+        self.assertEqual(asked, {"job": "word_count", "module_hash": "abcdef", "inputs": ["corpus"], "output": "counts", "replace": True, "more_outputs": [], "copies": 0, "network": False,
                                  "parameters": {"min": "3", "name": "a b"}})
         self.assertEqual(self.json("run", "word_count", "a", "b", "to", "c")["state"], "succeeded")
         self.assertEqual(self.json("jobs")[0]["id"], 2)
