@@ -75,7 +75,7 @@ class Installed(ClusterTest):
             "cmake_minimum_required(VERSION 3.25)\nproject(check LANGUAGES CXX)\n"
             "find_package(troupe 9.0 QUIET)\nif(troupe_FOUND)\n  message(FATAL_ERROR \"took any version\")\nendif()\n"
             "find_package(troupe REQUIRED)\nif(NOT EXISTS ${TROUPE_SHELL})\n  message(FATAL_ERROR \"no shell at ${TROUPE_SHELL}\")\nendif()\n")
-        run(os.environ["TROUPE_CMAKE"], "-S", check, "-B", check / "build", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={os.environ['TROUPE_CXX']}")
+        run(os.environ["TROUPE_CMAKE"], "-G", "Ninja", "-S", check, "-B", check / "build", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={os.environ['TROUPE_CXX']}")
 
 
 if __name__ == "__main__":
