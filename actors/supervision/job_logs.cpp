@@ -31,6 +31,7 @@ std::vector<std::pair<job_id, std::string>> files_in(const std::string& director
   }
   std::sort(found.begin(), found.end());
   std::vector<std::pair<job_id, std::string>> files;
+  files.reserve(found.size());
   for (auto& [when, job, path] : found) files.emplace_back(job, std::move(path));
   return files;
 }
