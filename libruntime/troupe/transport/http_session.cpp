@@ -26,6 +26,7 @@ std::string_view without_port(std::string_view host) {
 
 http_session::http_session(std::shared_ptr<http_server::state> server, connection stream, bytes prefix)
     : server_(std::move(server)),
+      presence_{server_, this},
       stream_(std::move(stream)),
       home_(stream_.executor()),
       place_(home_),
@@ -37,7 +38,6 @@ http_session::http_session(std::shared_ptr<http_server::state> server, connectio
 http_session::~http_session() {
   if (known_) server_->give_place(stream_.remote().address());
   stream_.close();
-  server_->leave(this);
 }
 
 void http_session::close_if_idle() {

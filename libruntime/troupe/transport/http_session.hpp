@@ -99,7 +99,16 @@ class http_session : public std::enable_shared_from_this<http_session> {
   awaitable<result<void>> write_streaming(bytes_view data);
   awaitable<result<void>> end_streaming();
 
+  /// Says that the session has gone when all that is behind it has: the server's owner may then take away the contexts
+  /// that the session's executors belong to.
+  struct presence {
+    std::shared_ptr<http_server::state> server;
+    const http_session* session;
+    ~presence() { server->leave(session); }
+  };
+
   const std::shared_ptr<http_server::state> server_;
+  const presence presence_;
   connection stream_;
   const asio::any_io_executor home_;  ///< where the connection came in
   mutable std::mutex place_mutex_;
