@@ -9,12 +9,17 @@ import time
 from bench_cluster import WORK, Cluster, die, finish, say
 
 
+def prepare(cluster):
+    """Word count, and a dataset of one line for it."""
+    cluster.load_word_count()
+    line = WORK / "line.txt"
+    line.write_text("one line of words\n")
+    cluster.run("import", line, "to", "line", "--copies", "2")
+
+
 def empty_job(programs, options):
     with Cluster(programs) as cluster:
-        cluster.load_word_count()
-        line = WORK / "line.txt"
-        line.write_text("one line of words\n")
-        cluster.run("import", line, "to", "line", "--copies", "2")
+        prepare(cluster)
         token = cluster.token
         connection = http.client.HTTPConnection(cluster.addresses[0])
 
@@ -47,10 +52,7 @@ def empty_job(programs, options):
 def many_jobs(programs, options):
     """The same job of one line from 64 clients at once; rounds of ten times --runs jobs."""
     with Cluster(programs) as cluster:
-        cluster.load_word_count()
-        line = WORK / "line.txt"
-        line.write_text("one line of words\n")
-        cluster.run("import", line, "to", "line", "--copies", "2")
+        prepare(cluster)
         known = cluster.known()
         rounds = []
         for i in range(options.pairs):

@@ -49,13 +49,9 @@ struct shift_all<type_list<Branches...>, Shift> {
   using type = type_list<typename shift_branch<Branches, Shift>::type...>;
 };
 
-/// `Begin` | iterate<Rounds>(body), where `Result` is what body makes of loop_node.
-template <class Begin, class Result, std::uint32_t Rounds>
-struct iterate_node : part {
-  using record = typename Result::record;
-  using sources = typename concat<typename Begin::sources, typename Result::sources>::type;
-  static constexpr bool mentions_loop = false;
-
+/// How the first round reads what stands before the rounds, which knows nothing of them.
+template <class Begin>
+struct way_in {
   struct outside {
     template <class What>
     static edge_list plan(plan_builder& builder, std::uint32_t) {
@@ -66,6 +62,16 @@ struct iterate_node : part {
     static constexpr bool is_gated = false;
     using state = typename shift_all<typename Begin::template branches<no_loop>, outside>::type;
   };
+};
+
+/// `Begin` | iterate<Rounds>(body), where `Result` is what body makes of loop_node.
+template <class Begin, class Result, std::uint32_t Rounds>
+struct iterate_node : part {
+  using record = typename Result::record;
+  using sources = typename concat<typename Begin::sources, typename Result::sources>::type;
+  static constexpr bool mentions_loop = false;
+
+  using first_round = typename way_in<Begin>::first_round;
   struct later_round;
   /// As seen from round `round`: of the one before.
   struct before {
@@ -166,16 +172,7 @@ struct until_node : leaf_node<until_node<Begin, Result, Converged, Max>> {
   using sources = typename concat<typename Begin::sources, typename Result::sources, typename Converged::sources>::type;
   static constexpr bool mentions_loop = false;
   static constexpr const char* word = "last state";
-  struct outside {
-    template <class What>
-    static edge_list plan(plan_builder& builder, std::uint32_t) {
-      return What::template plan<no_loop>(builder, 0);
-    }
-  };
-  struct first_round {
-    static constexpr bool is_gated = false;
-    using state = typename shift_all<typename Begin::template branches<no_loop>, outside>::type;
-  };
+  using first_round = typename way_in<Begin>::first_round;
   struct before;
   struct later_round {
     static constexpr bool is_gated = true;
