@@ -130,6 +130,15 @@ class fold_table {
     size_ = 0;
     keys_.clear();
   }
+  /// The same, and gives the memory back.
+  void release() noexcept {
+    clear();
+    memory_ = mapped_memory();
+    slots_ = nullptr;
+    capacity_ = 0;
+    parts_ = std::vector<part>();
+    keys_ = byte_arena();
+  }
 
  private:
   static constexpr std::uint64_t slots_min = 1024;

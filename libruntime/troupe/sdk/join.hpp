@@ -1,13 +1,12 @@
 #pragma once
 #include <troupe/sdk/external_sort.hpp>
+#include <troupe/sdk/join_table.hpp>
 #include <troupe/sdk/nodes.hpp>
 
 /// Joins by key. Both sides are partitioned by the key's hash; each task sorts its part of either side and walks them
 /// together, so neither has to fit into memory, and what comes out is in the order of the keys, then of the left side,
 /// then of the right one: whatever the memory.
 namespace troupe::sdk {
-
-enum class join_kind : std::uint8_t { inner, left, semi, anti };
 
 /// The values of one key of the right side, walked once for each value of the left one. In memory up to a bound, beyond
 /// it in a scratch file.
@@ -63,12 +62,6 @@ class repeated_values {
   std::optional<scratch_file> late_;
   std::optional<scratch_writer> late_writer_;
 };
-
-template <class Value>
-void decode_value(bytes_view bytes, Value& out) {
-  const char* const end = bytes.data() + bytes.size();
-  if (decode_field(bytes.data(), end, out) != end) throw std::runtime_error("a value of a join does not decode");
-}
 
 template <class Key, class V, class W, join_kind Kind>
 struct join_record {

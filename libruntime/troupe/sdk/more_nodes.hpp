@@ -1,6 +1,8 @@
 #pragma once
 #include <array>
 #include <troupe/sdk/join.hpp>
+#include <troupe/sdk/join_table.hpp>
+#include <troupe/sdk/kept_sides.hpp>
 #include <troupe/sdk/nodes.hpp>
 
 /// Operators with an edge of their own (a side that every task reads), numbering and spreading.
@@ -67,20 +69,17 @@ struct join_small_op {
   class link {
    public:
     using key_type = typename In::first_type;
-    link(task_env& env, Next& next) : next_(&next) {
-      table_->limit(env.task.memory_bytes / 2);
-      troupe_block block{};
-      const auto edge = env.side_edge++;
-      while (env.input.next(edge, block))
-        for_each_record_of<typename Side::record>(block,
-                                                  [&](const typename Side::record& r) { add(env, r.first, r.second); });
-    }
+    link(task_env& env, Next& next)
+        : next_(&next),
+          table_(
+              env, env.side_edge++, [&](table_type& table) { table.limit(env.task.memory_bytes / 4 * 3); },
+              [&](table_type& table, bytes_view block) { fill(table, block); }) {}
     void operator()(const In& record) {
       waiting& next = queue_[count_];
-      key_bytes<key_type>::pack(record.first, scratch_, next.key);
+      next.key = table_type::key_from(record.first, scratch_);
       if constexpr (queued) {
         next.record = record;
-        table_->prefetch(next.key.tag());
+        table_->prefetch(next.key);
         if (++count_ == queue) probe_queue();
       } else {
         probe(next.key, record);
@@ -90,27 +89,15 @@ struct join_small_op {
     void finish() { probe_queue(); }
 
    private:
+    using table_type = join_table<key_type, W>;
     /// Records wait while their slots come from memory; only those that own all they hold, with keys that lie in slots.
     static constexpr bool queued = std::is_arithmetic_v<key_type> && is_owned<In>() && std::is_copy_assignable_v<In> &&
                                    std::is_default_constructible_v<In>;
     static constexpr std::size_t queue = queued ? 32 : 1;
-    /// A key's first value lies beside it, if it is small and holds no views.
-    static constexpr bool inside = std::is_trivially_copyable_v<W> && is_owned<W>() && sizeof(W) <= 16;
     struct nothing {};
     struct waiting {
-      packed_key key;
+      typename table_type::key_type key;
       std::conditional_t<queued, In, nothing> record;
-    };
-    /// Of the values of a key, numbers of the first and the last one in values_, plus 1; 0: none.
-    struct chain {
-      std::uint32_t first;
-      std::uint32_t last;
-      std::conditional_t<inside, W, nothing> value;
-    };
-    using table_type = fold_table<chain>;
-    struct value {
-      bytes_view bytes;
-      std::uint32_t next;  ///< of the same key, plus 1; 0: none
     };
 
     void probe_queue() {
@@ -118,66 +105,34 @@ struct join_small_op {
         for (std::size_t i = 0; i < count_; ++i) probe(queue_[i].key, queue_[i].record);
       count_ = 0;
     }
-    [[gnu::always_inline]] void probe(const packed_key& key, const In& record) {
-      auto& slot = table_->find(key);
-      const bool matches = !table_type::is_empty(slot);
+    [[gnu::always_inline]] void probe(const typename table_type::key_type& key, const In& record) {
       if constexpr (Kind == join_kind::semi || Kind == join_kind::anti) {
-        if (matches == (Kind == join_kind::semi)) (*next_)(output<In>{record.first, record.second});
+        if (table_->has(key) == (Kind == join_kind::semi)) (*next_)(output<In>{record.first, record.second});
       } else {
+        W other{};
         output<In> out{record.first, {record.second, {}}};
-        if (!matches) {
-          if constexpr (Kind == join_kind::left) (*next_)(std::as_const(out));
-          return;
-        }
-        if constexpr (inside) {
-          out.second.second = slot.accumulator.value;
-          (*next_)(std::as_const(out));
-        }
-        for (auto i = slot.accumulator.first; i != 0; i = values_[i - 1].next) {
-          if constexpr (Kind == join_kind::left)
-            decode_value(values_[i - 1].bytes, out.second.second.emplace());
-          else
-            decode_value(values_[i - 1].bytes, out.second.second);
-          (*next_)(std::as_const(out));
-        }
+        const bool matches = table_->for_each_of(
+            key, other, [&]() __attribute__((always_inline)) {
+              out.second.second = other;
+              (*next_)(std::as_const(out));
+            });
+        if constexpr (Kind == join_kind::left)
+          if (!matches) (*next_)(std::as_const(out));
       }
     }
-    template <class Key>
-    void add(const task_env& env, const Key& side_key, const W& w) {
-      packed_key key;
-      key_bytes<Key>::pack(side_key, scratch_, key);
-      const auto size = encoded_size(w);
-      ++records_;
-      if (!table_->has_room(key) ||
-          bytes_.used() + size + values_.size() * 3 * sizeof(value) > env.task.memory_bytes / 4)
-        throw failure("join_small: the small side has more than " + std::to_string(records_) +
-                      " records, which do not fit into a task's memory; use join(other), or give tasks more memory");
-      auto* slot = &table_->find(key);
-      const bool is_new = table_type::is_empty(*slot);
-      if (is_new) {
-        slot = &table_->insert(*slot, key, chain{});
-        if constexpr (inside) {
-          slot->accumulator.value = w;
-          return;
-        }
-      }
-      char* const at = bytes_.allocate(size);
-      encode_field(at, w);
-      values_.push_back({{at, size}, 0});
-      const auto number = static_cast<std::uint32_t>(values_.size());
-      auto& ends = slot->accumulator;
-      if (ends.last == 0)
-        ends.first = number;
-      else
-        values_[ends.last - 1].next = number;
-      ends.last = number;
+    void fill(table_type& table, bytes_view bytes) {
+      troupe_block block{};
+      block.data = bytes.data();
+      block.size = bytes.size();
+      for_each_record_of<typename Side::record>(block, [&](const typename Side::record& r) {
+        if (!table.add(table_type::key_from(r.first, scratch_), r.second))
+          throw failure("join_small: the small side has more than " + std::to_string(table.records()) +
+                        " records, which do not fit into a task's memory; use join(other), or give tasks more memory");
+      });
     }
     Next* next_;
-    kept_table<table_type> table_;
-    byte_arena bytes_;
-    std::vector<value> values_;
-    std::uint64_t records_ = 0;
     std::string scratch_;
+    whole_side<table_type> table_;
     std::array<waiting, queue> queue_;
     std::size_t count_ = 0;
   };

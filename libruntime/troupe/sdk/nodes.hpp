@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 #include <troupe/sdk/chain.hpp>
+#include <troupe/sdk/kept_sides.hpp>
 #include <troupe/sdk/map_sinks.hpp>
 #include <troupe/sdk/map_stage.hpp>
 #include <troupe/sdk/plan_builder.hpp>
@@ -75,6 +76,7 @@ int guarded(const troupe_task* task, const troupe_host* host, troupe_failure* fa
     host_port port(*host);
     // Beside a fold's table that is kept, too, and what a task takes at most, there is room for an eighth.
     kept_pages::limit(task->memory_bytes / 8);
+    kept_sides::begin(task->stage);
     context user(*task, *host);
     const parameters given(*task);
     task_env env{*task, *host, port, given, user, edge_input(port)};

@@ -1,5 +1,6 @@
 #include "operators_model.hpp"
 
+#include <limits>
 #include <map>
 #include <support/catch.hpp>
 
@@ -27,6 +28,15 @@ TROUPE_JOB(inner_small, orders | join_small(customers) | write());
 TROUPE_JOB(left_small, orders | left_join_small(customers) | write());
 TROUPE_JOB(semi_small, orders | semi_join_small(customers) | write());
 TROUPE_JOB(anti_small, orders | anti_join_small(customers) | write());
+
+/// Keys that are numbers.
+constexpr auto numbered = read_records<item, 0>() | map([](const item& i) { return std::pair(i.number, i.name); });
+constexpr auto lengths = read_records<item, 1>() | map([](const item& i) {
+                           return std::pair(i.number, static_cast<std::int64_t>(i.name.size()));
+                         });
+TROUPE_JOB(numbers_small, numbered | join_small(lengths) | write());
+constexpr auto texts = read_records<item, 1>() | map([](const item& i) { return std::pair(i.number, i.name); });
+TROUPE_JOB(texts_small, numbered | join_small(texts) | write());
 
 /// How many there are on either side, and the sum of the right one; the right side is walked first.
 struct both_sides {
@@ -195,6 +205,47 @@ TEST_CASE("join: a small side that is not small fails with a sentence") {
   const auto out = run_inputs(troupe_jobs::inner_small, {std::vector<order>{{"x", 1, ""}}, customers}, {}, chosen);
   CHECK(out.failed);
   CHECK(out.message.find("do not fit into a task's memory; use join(other)") != std::string::npos);
+}
+
+TEST_CASE(
+    "join: a small side by numbers: zero, the least and the greatest, several values of a key, another side next") {
+  constexpr auto least = std::numeric_limits<std::int64_t>::min(), greatest = std::numeric_limits<std::int64_t>::max();
+  using both = std::pair<std::int64_t, std::pair<std::string, std::int64_t>>;
+  // Every run is one process: the side that was kept meets other bytes, fewer blocks and more of them.
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    INFO("seed " << seed);
+    random_source random(seed);
+    const auto any = [&] { return random.one_of<std::int64_t>({0, 1, -1, least, greatest, 5, 77'000}); };
+    std::vector<item> left(random.size(80)), right(random.size(80));
+    for (auto& i : left) i = {random.text(9), any(), {}};
+    for (auto& i : right) i = {random.text(9), any(), {}};
+    std::vector<both> wanted;
+    for (const auto& l : left)
+      for (const auto& r : right)
+        if (l.number == r.number) wanted.push_back({l.number, {l.name, static_cast<std::int64_t>(r.name.size())}});
+    auto chosen = any_options(random);
+    chosen.memory_bytes = std::max<std::uint64_t>(chosen.memory_bytes, 1 << 20);
+    const auto out = run_inputs(troupe_jobs::numbers_small, {left, right}, {}, chosen);
+    REQUIRE(out.message == "");
+    CHECK(out.records<both>() == wanted);
+    const auto again = run_inputs(troupe_jobs::numbers_small, {left, right}, {}, chosen);
+    CHECK(again.blocks == out.blocks);
+  }
+}
+
+TEST_CASE("join: a small side that is too large to be kept from task to task is made anew in each") {
+  std::vector<item> left(200), right(500);
+  for (std::size_t i = 0; i < left.size(); ++i) left[i] = {"l", static_cast<std::int64_t>(i), {}};
+  for (std::size_t i = 0; i < right.size(); ++i) right[i] = {std::string(300, 'r'), static_cast<std::int64_t>(i), {}};
+  troupe::testing::options chosen;
+  chosen.map_tasks = 5;
+  chosen.memory_bytes = 1 << 20;  // an eighth of it is less than the side
+  const auto tight = run_inputs(troupe_jobs::texts_small, {left, right}, {}, chosen);
+  REQUIRE(tight.message == "");
+  chosen.memory_bytes = 64 << 20;
+  const auto roomy = run_inputs(troupe_jobs::texts_small, {left, right}, {}, chosen);
+  CHECK(tight.encoded.size() == 200);
+  CHECK(tight.encoded == roomy.encoded);
 }
 
 TEST_CASE("co_group: each key of either side once, its sides in any order or left alone") {
