@@ -73,7 +73,7 @@ leader_host::hosted_ptr leader_host::start(const partition_key& where, bool old_
   o.where = where;
   o.segment_bytes = context_->options.segment_bytes;
   slot = std::make_shared<hosted>(std::move(o), context_->io);
-  const auto h = slot;
+  auto h = slot;
   context_->count.take_overs.add();
   with(where, h, [&](auto& leader, auto now, const auto& s) { leader.start(now, s, old_leader_gone); });
   return h;

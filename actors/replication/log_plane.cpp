@@ -60,7 +60,7 @@ struct log_plane::impl {
   void start();
   void stop();
   void deliver(const replication::message& m);
-  void receive(replication::message m);
+  void receive(const replication::message& m);
   void dispatch(const replication::message& m);
   void called(member_id from, call_kind kind, shared_bytes body, log_links::answer then);
   void changed(const metadata::command& what, const result<metadata::response>& answer);
@@ -215,7 +215,7 @@ void log_plane::impl::deliver(const replication::message& m) {
   });
 }
 
-void log_plane::impl::receive(replication::message m) {
+void log_plane::impl::receive(const replication::message& m) {
   if (m.cluster != context->parts.self.cluster || m.to.member != context->self.member) return;
   dispatch(m);
 }

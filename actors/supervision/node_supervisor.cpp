@@ -274,8 +274,10 @@ std::vector<message::tree_entry> node_supervisor::tree() {
                               policy_.restarts_of(name),
                               pid,
                               {}};
-    if (const auto found = summaries_.find(c.job); c.job.value != 0 && found != summaries_.end())
-      child.detail = found->second.name + (found->second.detail.empty() ? "" : ": " + found->second.detail);
+    if (const auto found = summaries_.find(c.job); c.job.value != 0 && found != summaries_.end()) {
+      child.detail = found->second.name;
+      if (!found->second.detail.empty()) child.detail.append(": ").append(found->second.detail);
+    }
     entries.push_back(std::move(child));
   }
   for (const auto& w : context_->ports.workers()) {
@@ -290,8 +292,9 @@ std::vector<message::tree_entry> node_supervisor::tree() {
     if (!w.attempt) continue;
     const auto& a = *w.attempt;
     const std::string kind = a.stage.value == 0 ? "mapper" : "reducer";
-    const auto name =
-        kind + "/" + to_string(a.job) + "." + to_string(a.stage) + "." + to_string(a.task) + "." + to_string(a.attempt);
+    auto name = kind + "/" + to_string(a.job);
+    for (const auto& part : {to_string(a.stage), to_string(a.task), to_string(a.attempt)})
+      name.append(".").append(part);
     entries.push_back({node + "/" + name, id, kind, name, node, "running", (a.attempt.value - 1) % 8, w.pid, w.actor});
   }
   return entries;

@@ -111,7 +111,7 @@ result<void> daemon::impl::begin_work() {
   settings.task_time_limit_ms = config.task_time_limit_ms;
   settings.keeper = &*keeper;
   settings.job_log_directory = directory->job_logs();
-  settings.escalated = [this](std::string why) { finish({true, "a supervisor gave up: " + why}); };
+  settings.escalated = [this](const std::string& why) { finish({true, "a supervisor gave up: " + why}); };
   supervisors = std::make_unique<actors::cluster_actors>(*system, *metadata, *ports, journal, settings);
   supervisors->start();
 

@@ -161,7 +161,7 @@ result<void> daemon::impl::join() {
   options.who.pid = static_cast<std::uint32_t>(::getpid());
   options.who.version = version_text;
   options.who.started_at_unix_ms = telemetry::now_unix_ms();
-  options.fenced = [this](std::string reason) {
+  options.fenced = [this](const std::string& reason) {
     if (pool) pool->kill_all();
     finish({true, "fenced: " + reason});
   };

@@ -14,6 +14,7 @@ std::string name_of(const metadata::state& s, member_id id) {
 
 std::vector<std::string> names_of(const metadata::state& s, const std::vector<member_id>& ids) {
   std::vector<std::string> names;
+  names.reserve(ids.size());
   for (const auto id : ids) names.push_back(name_of(s, id));
   std::sort(names.begin(), names.end());
   return names;
@@ -189,7 +190,7 @@ api::stage_numbers to_api(const metadata::stage_summary& s) {
 namespace {
 
 std::string reads_text(const stage_edge& e, const std::vector<std::string>& inputs) {
-  const auto stage = "stage " + std::to_string(e.from);
+  auto stage = "stage " + std::to_string(e.from);
   switch (e.kind) {
     case edge_kind::dataset:
       return e.from == all_inputs || e.from >= inputs.size() ? "the inputs, a split for each task"

@@ -9,7 +9,7 @@
 
 namespace troupe::shell {
 
-std::string arguments::get(const std::string& name, std::string otherwise) const {
+std::string arguments::get(const std::string& name, const std::string& otherwise) const {
   const auto found = options.find(name);
   return found == options.end() ? otherwise : found->second;
 }

@@ -22,7 +22,7 @@ struct arguments {
   bool help = false;  ///< --help was among them
 
   [[nodiscard]] bool has(const std::string& name) const { return options.contains(name); }
-  [[nodiscard]] std::string get(const std::string& name, std::string otherwise = {}) const;
+  [[nodiscard]] std::string get(const std::string& name, const std::string& otherwise = {}) const;
   /// An option as a number within [low, high]; nothing when it was not given.
   [[nodiscard]] outcome<std::optional<std::uint64_t>> number(const std::string& name, std::uint64_t low,
                                                              std::uint64_t high) const;

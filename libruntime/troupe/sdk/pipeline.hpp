@@ -246,8 +246,8 @@ constexpr auto operator|(Left, top_part<Count, By>) {
       static_assert(callable, "top<K>(by): by cannot be called with the records that come here");
       if constexpr (callable) {
         using rank = std::remove_cvref_t<std::invoke_result_t<By&, const typename Left::record&>>;
-        constexpr bool ordered = requires(const rank& x) {
-          { x < x } -> std::convertible_to<bool>;
+        constexpr bool ordered = requires(const rank& a, const rank& b) {
+          { a < b } -> std::convertible_to<bool>;
         };
         static_assert(ordered, "top<K>(by): what by gives cannot be compared with <");
         return top_node<Left, By, Count>{};

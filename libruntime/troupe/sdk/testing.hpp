@@ -198,6 +198,7 @@ class input {
 inline outcome run_inputs(const job& what, const std::vector<input>& inputs,
                           const std::map<std::string, std::string>& parameters = {}, const options& chosen = {}) {
   std::vector<std::vector<std::string>> encoded;
+  encoded.reserve(inputs.size());
   for (const auto& i : inputs) encoded.push_back(i.records);
   return detail::run_encoded(what, encoded, parameters, chosen);
 }

@@ -94,7 +94,7 @@ class node {
   ~node();
   /// As a killed process: its connections break, nothing is said to anyone. Then metadata says that it is dead.
   void kill();
-  [[nodiscard]] std::filesystem::path segment_path(segment_id id) const { return segments.path(id); }
+  [[nodiscard]] std::filesystem::path segment_path(segment_id which) const { return segments.path(which); }
   [[nodiscard]] std::size_t segment_files() const;
 
   test_metadata& cluster;

@@ -113,9 +113,10 @@ void world::lose_tails(member& m) {
     if (open == replicas_.end()) continue;
     auto& gone = powerless_[id];
     gone.insert(m.id);
-    if (std::all_of(open->second.begin(), open->second.end(),
-                    [&](const auto& who) { return gone.contains(who) || !is_intact(id, who, *s); }))
-      check_.forgive(id);
+    const auto is_lost = [&, segment = id](const auto& who) {
+      return gone.contains(who) || !is_intact(segment, who, *s);
+    };
+    if (std::all_of(open->second.begin(), open->second.end(), is_lost)) check_.forgive(id);
   }
 }
 
