@@ -116,7 +116,7 @@ log_plane::impl::impl(log_plane_parts parts, log_plane_options options, storage:
                                request.from = own->address();
                              return request;
                            },
-                           [this](replication::message m) { receive(std::move(m)); },
+                           [this](const replication::message& m) { receive(m); },
                            [this](member_id from, call_kind kind, shared_bytes body, transport::steady_time,
                                   log_links::answer then) { called(from, kind, std::move(body), std::move(then)); },
                            [this](member_id id) { leaders->member_back(id); },

@@ -261,11 +261,13 @@ std::vector<message::tree_entry> node_supervisor::tree() {
   const auto pid = e.pid;
   entries.push_back(e);
   const auto root = node + "/node_supervisor";
+  auto detail = std::to_string(attempts_->slots_taken());
+  detail.append(" of ").append(std::to_string(context_->config.slots)).append(" slots taken, ");
+  detail.append(std::to_string(attempts_->count())).append(" attempts here");
   entries.push_back({root, node, "node_supervisor", "node_supervisor", node, stopping_ ? "stopping" : "running", 0, pid,
-                     std::to_string(attempts_->slots_taken()) + " of " + std::to_string(context_->config.slots) +
-                         " slots taken, " + std::to_string(attempts_->count()) + " attempts here"});
+                     std::move(detail)});
   for (const auto& [name, c] : children_) {
-    message::tree_entry child{node + "/" + name,
+    message::tree_entry child{std::string(node).append("/").append(name),
                               root,
                               c.job.value == 0 ? "monitor" : "job_supervisor",
                               name,
@@ -286,16 +288,17 @@ std::vector<message::tree_entry> node_supervisor::tree() {
                         : w.state == worker_state::idle   ? "idle"
                         : w.state == worker_state::busy   ? "busy"
                                                           : "ending";
-    entries.push_back({id, root, "worker", "worker/" + std::to_string(w.pid), node, state, 0, w.pid,
-                       std::to_string(w.tasks_done) + " tasks done" +
-                           (w.module_hash.empty() ? "" : ", module " + w.module_hash.substr(0, 8))});
+    auto does = std::to_string(w.tasks_done) + " tasks done";
+    if (!w.module_hash.empty()) does.append(", module ").append(w.module_hash, 0, 8);
+    entries.push_back({id, root, "worker", "worker/" + std::to_string(w.pid), node, state, 0, w.pid, std::move(does)});
     if (!w.attempt) continue;
     const auto& a = *w.attempt;
     const std::string kind = a.stage.value == 0 ? "mapper" : "reducer";
     auto name = kind + "/" + to_string(a.job);
     for (const auto& part : {to_string(a.stage), to_string(a.task), to_string(a.attempt)})
       name.append(".").append(part);
-    entries.push_back({node + "/" + name, id, kind, name, node, "running", (a.attempt.value - 1) % 8, w.pid, w.actor});
+    entries.push_back({std::string(node).append("/").append(name), id, kind, name, node, "running",
+                       (a.attempt.value - 1) % 8, w.pid, w.actor});
   }
   return entries;
 }

@@ -31,14 +31,19 @@ standing lease_watch::look(time_point now, const std::set<member_id>& voters, co
     reason_.clear();
     return standing::holds;
   }
+  // What was heard last may be a little younger than the lease is: who led then says nothing about why it was not
+  // confirmed. So the reason that is told counts as silent who has missed half of a lease.
   const auto majority = voters.size() / 2 + 1;
-  std::size_t silent = 0;
+  std::size_t silent = 0, quiet = 0;
   bool somebody_leads = false;
   for (const auto& id : voters) {
     if (id == self) continue;
     const auto at = others_.find(id);
     const bool gone = at != others_.end() && at->second.gone;
-    if (!gone && (at == others_.end() || !at->second.heard || !recent(at->second.heard_at, now))) ++silent;
+    if (gone) continue;
+    const bool heard = at != others_.end() && at->second.heard;
+    if (!heard || !recent(at->second.heard_at, now)) ++silent;
+    if (!heard || now >= at->second.heard_at + lease_ / 2) ++quiet;
   }
   for (const auto& [id, o] : others_)
     if (!o.gone && recent(o.named_at, now) && !o.names.is_nil() && o.names != self) somebody_leads = true;
@@ -50,8 +55,8 @@ standing lease_watch::look(time_point now, const std::set<member_id>& voters, co
   if (now < granted_until_) return standing::leaderless;
   reason_ = "its lease has run out: no leader of the metadata has confirmed it for " +
             std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now - *since_).count()) + " ms, and " +
-            (somebody_leads ? std::string("somebody else leads")
-                            : std::to_string(silent) + " of " + std::to_string(voters.size()) + " voters are silent");
+            (quiet >= majority ? std::to_string(quiet) + " of " + std::to_string(voters.size()) + " voters are silent"
+                               : std::string("somebody else leads"));
   return standing::lost;
 }
 

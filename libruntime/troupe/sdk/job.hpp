@@ -179,7 +179,8 @@ class job {
               parameters_.declared.data()};
   }
   template <class... Others>
-  requires(!(sizeof...(Others) > 0 && (sdk::is_job_part<Others> && ...))) explicit job(std::string, const Others&...)
+  requires(!(sizeof...(Others) > 0 && (sdk::is_job_part<Others> && ...))) explicit job(const std::string&,
+                                                                                       const Others&...)
       : job(sdk::told<sdk::type_list<Others...>>{}) {}
   job(const job&) = delete;
   job& operator=(const job&) = delete;
@@ -202,7 +203,7 @@ class job {
     parameters_.all = plan.parameters();
   }
   template <class Other>
-  explicit job(sdk::told<Other>);
+  explicit job(const sdk::told<Other>&);
 
   template <class Node>
   void add(const sdk::pipeline<Node>& written, const std::vector<std::uint32_t>& branches) {

@@ -32,7 +32,7 @@ protocol log_protocol() {
     if (e.value == late_fence_answer_counts) p.bugs.back().kind = static_cast<int>(late_answers);
     if (e.value == seal_below_floor || e.value == seal_by_unsure_alone)
       p.bugs.back().kind = static_cast<int>(rotting_ends);
-    if (e.value == freeze_goes_on) p.bugs.back().budget = 400;
+    if (e.value == freeze_goes_on || e.value == late_fence_answer_counts) p.bugs.back().budget = 400;
     if (e.value == digest_not_compared) p.bugs.back().kind = static_cast<int>(rotten_copies);
   });
   for (const auto& [name, bug] : {std::pair("repair_from_removed_holder", log::owner_bug::repair_from_removed_holder),
@@ -47,7 +47,9 @@ protocol jobs_protocol() {
   p.name = "jobs";
   p.failed_seeds = TROUPE_SIMULATION_FAILED_SEEDS "/log/failed_seeds_of_jobs.txt";
   p.run = [](std::uint64_t seed, const named_bug* bug, bool trace) {
-    return log::world(seed, planted_of(bug), trace, log::swarm::kind::mixture, true).run();
+    const auto kind =
+        bug != nullptr && bug->kind >= 0 ? static_cast<log::swarm::kind>(bug->kind) : log::swarm::kind::mixture;
+    return log::world(seed, planted_of(bug), trace, kind, true).run();
   };
   for (const auto& [name, bug] :
        {std::pair("job_commit_without_epoch_check", log::owner_bug::job_commit_without_epoch_check),
@@ -55,6 +57,7 @@ protocol jobs_protocol() {
         std::pair("output_committed_twice", log::owner_bug::output_committed_twice),
         std::pair("dead_attempts_commit", log::owner_bug::dead_attempts_commit)})
     p.bugs.push_back({name, owner_bugs + static_cast<int>(bug), 400});
+  p.bugs.front().kind = static_cast<int>(log::swarm::kind::late_commits);
   return p;
 }
 

@@ -105,6 +105,8 @@ swarm swarm::of(random_source& random, std::optional<kind> of_kind) {
     case kind::rotten_copies:
       s.make_copies_rot(random);
       break;
+    case kind::late_commits:
+      break;  // when there are jobs
   }
   return s;
 }
@@ -117,11 +119,12 @@ void swarm::make_answers_late(random_source& random) {
   members = 2 + random.below(2);
   copies = random.per_mille(700) ? 1 : 2;
   partitions = 1;
-  take_overs = random.between(15, 60) * millisecond;
-  delay_max = random.between(2, 10) * millisecond;
-  duplicate_per_mille = 300 + random.below(300);
-  tail_per_mille = 200 + random.below(300);
-  tail_delay_max = random.between(60, 400) * millisecond;
+  fault_time = 4 * second;
+  take_overs = random.between(15, 45) * millisecond;
+  delay_max = random.between(4, 16) * millisecond;
+  duplicate_per_mille = 600 + random.below(300);
+  tail_per_mille = 300 + random.below(300);
+  tail_delay_max = random.between(30, 200) * millisecond;
   think_max = random.between(5, 40) * millisecond;
   disk_max = random.between(1, 6) * millisecond;
   pauses = 0;
@@ -179,7 +182,7 @@ void swarm::make_ends_rot(random_source& random) {
   beyond_budget = random.per_mille(300);
 }
 
-void swarm::add_jobs(random_source& random) {
+void swarm::add_jobs(random_source& random, bool with_late_commits) {
   jobs = 1 + random.below(3);
   task_ms_max = random.coin() ? random.between(5, 60) : random.between(60, 400);
   if (members < 3) members = 3;
@@ -188,6 +191,7 @@ void swarm::add_jobs(random_source& random) {
   fault_time = random.between(1000, 2500) * millisecond;
   leader.segment_bytes = 600 + random.below(2000);
   burst = 0;
+  if (with_late_commits) return make_commits_late(random);
   if (!random.per_mille(400)) return;
   // Supervisors hang and are followed by others, restarts are quick, and what was said before comes much later.
   tail_per_mille = 150 + random.below(200);
@@ -199,6 +203,19 @@ void swarm::add_jobs(random_source& random) {
   fault_duration_max = random.between(800, 1500) * millisecond;
   task_ms_max = random.between(20, 200);
   late_commits_per_mille = 300 + random.below(400);
+}
+
+/// Members start again at once and often, so jobs change hands, while what their last supervisors committed waits
+/// somewhere; and tasks take so long that it comes before their new attempts have ended.
+void swarm::make_commits_late(random_source& random) {
+  jobs = 3;
+  fault_time = random.between(2000, 4000) * millisecond;
+  crashes = random.between(80, 250) * millisecond;
+  restart_max = random.between(5, 40) * millisecond;
+  task_ms_max = random.between(200, 600);
+  late_commits_per_mille = 700;
+  partitions_of_network = one_way_cuts = leader_cuts = pauses = power_losses = 0;
+  slow_disks = failing_syncs = full_disks = bit_flips = wipes = drains = 0;
 }
 
 std::string swarm::describe() const {

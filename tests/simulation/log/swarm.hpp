@@ -71,13 +71,14 @@ struct swarm {
     mixture,
     storm_of_take_overs,
     rotting_ends,
-    late_answers,  ///< of fences, while the same members take over again and again
-    rotten_copies  ///< repair has to be careful where it copies from
+    late_answers,   ///< of fences, while the same members take over again and again
+    rotten_copies,  ///< repair has to be careful where it copies from
+    late_commits    ///< of jobs' tasks, by supervisors that were followed by others; never chosen by a seed
   };
   /// `of_kind`: instead of the one that the seed would choose; a planted bug is looked for in runs of its kind.
   static swarm of(random_source& random, std::optional<kind> of_kind = std::nullopt);
   /// Fewer appends, and jobs on what they wrote.
-  void add_jobs(random_source& random);
+  void add_jobs(random_source& random, bool with_late_commits = false);
   [[nodiscard]] std::string describe() const;
 
  private:
@@ -85,6 +86,7 @@ struct swarm {
   void make_ends_rot(random_source& random);
   void make_answers_late(random_source& random);
   void make_copies_rot(random_source& random);
+  void make_commits_late(random_source& random);
 };
 
 }  // namespace troupe::simulation::log

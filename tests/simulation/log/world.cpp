@@ -12,7 +12,7 @@ constexpr sim_time look_every = 250 * millisecond;
 world::world(std::uint64_t seed, planted bug, bool trace, std::optional<swarm::kind> kind, bool with_jobs)
     : random_(seed * 2654435761u + 7), bug_(bug), events_(trace) {
   swarm_ = swarm::of(random_, kind);
-  if (with_jobs) swarm_.add_jobs(random_);
+  if (with_jobs) swarm_.add_jobs(random_, kind == swarm::kind::late_commits);
   cluster_.value.octets[0] = 1;
   if (swarm_.beyond_budget) check_.tolerate_losses();
   cut_.assign(swarm_.members, std::vector<bool>(swarm_.members, false));
@@ -50,10 +50,7 @@ outcome world::run() {
   time_.at(faults_end, [this] { heal_all(); });
   time_.at(faults_end + heal_time / 2, [this] {
     draining_.clear();
-    const auto* s = truth();
-    for (const auto& [id, who] : s->members())
-      for (auto& m : members_)
-        if (who.draining && m.up) propose(m, metadata::drain_member{id, false}, [](const auto&) {});
+    end_drains();
   });
   time_.at(faults_end + heal_time, [this] { stopping_ = true; });
   const auto end = faults_end + heal_time + settle_time;
@@ -71,6 +68,16 @@ outcome world::run() {
   out_.configuration = swarm_.describe();
   out_.last_events = events_.last();
   return out_;
+}
+
+/// Whoever asked may have started again before metadata had a leader, and its request is lost: so it is said again
+/// until nobody drains.
+void world::end_drains() {
+  if (stopping_) return;
+  for (const auto& [id, who] : truth()->members())
+    for (auto& m : members_)
+      if (who.draining && m.up) propose(m, metadata::drain_member{id, false}, [](const auto&) {});
+  time_.after(look_every, [this] { end_drains(); });
 }
 
 void world::ask_for_dataset(member& m) {

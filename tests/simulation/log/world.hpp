@@ -124,6 +124,7 @@ class world {
   void propose(member& m, metadata::command what, std::function<void(const result<metadata::response>&)> then);
   void forward(member& m, request_id id);
   void register_self(member& m);
+  void end_drains();
   void ask_for_dataset(member& m);
   [[nodiscard]] consensus::time_point local(const member& m) const { return m.local(time_.now()); }
   [[nodiscard]] replication::moment moment_of(const member& m) const;

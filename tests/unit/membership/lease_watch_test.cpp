@@ -79,6 +79,21 @@ TEST_CASE("a leader that does not confirm counts, one that is said to be this me
   CHECK(other.look(t0 + 1s, voters, a) == standing::lost);
 }
 
+TEST_CASE("voters that fall silent are the reason, though one of them led when it was heard last", "[membership]") {
+  lease_watch w(1s);
+  w.confirmed(t0);
+  w.named(b, b, t0 + 5ms);
+  w.named(c, b, t0 + 10ms);
+  CHECK(w.look(t0 + 1004ms, voters, a) == standing::lost);
+  CHECK(w.reason().ends_with("for 1004 ms, and 2 of 3 voters are silent"));
+  lease_watch other(1s);
+  other.confirmed(t0);
+  other.named(b, b, t0 + 5ms);
+  other.named(c, b, t0 + 900ms);
+  CHECK(other.look(t0 + 1004ms, voters, a) == standing::lost);
+  CHECK(other.reason().ends_with("somebody else leads"));
+}
+
 TEST_CASE("a member that does not vote is lost when its voters are silent, not when they are gone", "[membership]") {
   lease_watch w(1s);
   w.confirmed(t0);
