@@ -86,7 +86,7 @@ void replica::answer_fences(copy& c) {
 
 fence_response replica::describe_copy(const copy& c, const pending_fence& f) const {
   const auto& scan = f.found.scan;
-  const bool live = c.epoch.value != 0;
+  const bool live = c.epoch.value != 0 || planted(planted_bug::restart_keeps_open);
   fence_response r;
   r.promised = c.promised;
   r.visible = c.visible;

@@ -40,6 +40,7 @@ bool segment_files::append(segment_id id, std::uint64_t at_bytes, bytes_view bat
   const auto at = format::segment_header_bytes + at_bytes;
   if (at > f->content.size()) return false;
   f->cut(at);
+  f->synced = std::min(f->synced, at);  // written over: a loss of power may take it
   f->content.append(batches);
   return true;
 }
