@@ -75,7 +75,12 @@ leader_host::hosted_ptr leader_host::start(const partition_key& where, bool old_
   slot = std::make_shared<hosted>(std::move(o), context_->io);
   auto h = slot;
   context_->count.take_overs.add();
-  with(where, h, [&](auto& leader, auto now, const auto& s) { leader.start(now, s, old_leader_gone); });
+  with(where, h, [&](auto& leader, auto now, const auto& s) {
+    leader.start(now, s, old_leader_gone);
+    // What was seen before it began: it would wait for fences of members that are gone until metadata says so.
+    for (const auto& [id, was] : gone_)
+      if (s.is_current({id, was})) leader.member_lost(now, s, id);
+  });
   return h;
 }
 

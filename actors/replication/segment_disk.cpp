@@ -146,8 +146,10 @@ void segment_disk::keep(keep_promise order) {
 void segment_disk::carry_out(keep_promise order) { keep(order); }
 
 void segment_disk::carry_out(inspect_file order) {
-  enqueue(order.segment, [this, self = shared_from_this(), order](strand&) {
-    const auto looked = context_->parts.segments.inspect(order.segment, order.floor);
+  enqueue(order.segment, [this, self = shared_from_this(), order](strand& s) {
+    // Behind what this start has written is room only: 64 MiB of zeros to be read would keep a take-over waiting.
+    const auto file = s.open_file();
+    const auto looked = context_->parts.segments.inspect(order.segment, order.floor, file ? file->file_bytes() : ~0ull);
     result<replication::inspection> found = replication::inspection{};
     if (looked) {
       found->exists = true;

@@ -118,7 +118,9 @@ void log_leader::metadata_changed(moment now, const metadata::state& s) {
     if ((phase_ == phase::opening || phase_ == phase::leading) && !f.failed && !s.is_current(f.who))
       fail_follower(now, s, f, "it is gone, or was started again");
   if (phase_ == phase::fencing) {
-    ask_fences(now, s);
+    // Who has been asked is looking: asked twice it would read everything twice.
+    for (auto& f : followers_)
+      if (!s.is_current(f.asked)) ask_fence(s, f);
     evaluate_fence(now, s);
   } else if (phase_ == phase::sealing) {
     for (auto& f : followers_) f.failed = f.failed || !s.is_current(f.who);

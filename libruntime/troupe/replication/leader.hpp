@@ -102,6 +102,7 @@ class log_leader {
     bool opened = false;
     bool failed = false;
     bool damaged = false;  ///< a fence found it so: it is read back before it may hold the sealed segment
+    replica_ref asked;     ///< for a fence, as it ran then
     extent sent, written, durable;
     record_offset visible;
     time_point progress_at{};  ///< of the last progress, or when there began to be something to wait for
@@ -141,6 +142,7 @@ class log_leader {
   void load_table(moment now, const metadata::state& s);
   void begin_fence(moment now, const metadata::state& s);
   void ask_fences(moment now, const metadata::state& s);
+  void ask_fence(const metadata::state& s, follower& f);
   void evaluate_fence(moment now, const metadata::state& s);
   [[nodiscard]] extent with_holders_enough(const std::vector<const fence_response*>& replies, extent longest,
                                            record_offset floor) const;

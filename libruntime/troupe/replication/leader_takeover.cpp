@@ -39,14 +39,17 @@ void log_leader::begin_fence(moment now, const metadata::state& s) {
 /// Asks every replica that has not answered, as it runs now.
 void log_leader::ask_fences(moment now, const metadata::state& s) {
   ask_again_ = now.now + options_.resend_interval;
-  for (const auto& f : followers_) {
-    const auto* m = s.find_member(f.who.member);
-    if (m == nullptr) continue;
-    const replica_ref who{m->id, m->incarnation};
-    const auto known = fences_.find(m->id);
-    if (known != fences_.end() && known->second.first == who) continue;
-    send(who, segment_, fence_request{sync_});
-  }
+  for (auto& f : followers_) ask_fence(s, f);
+}
+
+void log_leader::ask_fence(const metadata::state& s, follower& f) {
+  const auto* m = s.find_member(f.who.member);
+  if (m == nullptr) return;
+  const replica_ref who{m->id, m->incarnation};
+  const auto known = fences_.find(m->id);
+  if (known != fences_.end() && known->second.first == who) return;
+  f.asked = who;
+  send(who, segment_, fence_request{sync_});
 }
 
 void log_leader::on(moment now, const metadata::state& s, const message& m, const fence_response& r) {

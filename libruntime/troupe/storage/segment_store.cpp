@@ -70,7 +70,7 @@ bool is_zero(bytes_view data) {
 }
 
 /// Behind the last byte that is not zero, in pieces of look_bytes. Room that was reserved and never written reads as
-/// zeros, and is not read: 64 MiB of them would keep a take over waiting.
+/// zeros; where the file system tells it from data it is not read.
 result<std::uint64_t> end_of_data(const file& f, std::uint64_t from, std::uint64_t size) {
   auto end = from;
   bytes piece;
@@ -107,7 +107,8 @@ std::optional<format::scan_result> scan_whole(const file& f, segment_id id, std:
 
 }  // namespace
 
-result<segment_store::inspection> segment_store::inspect(segment_id id, record_offset known_high_water_mark) const {
+result<segment_store::inspection> segment_store::inspect(segment_id id, record_offset known_high_water_mark,
+                                                         std::uint64_t written) const {
   inspection found;
   std::uint64_t batches_bytes = 0;
   TROUPE_TRY(const file f, file::open(*operations_, path(id), O_RDONLY));
@@ -124,18 +125,25 @@ result<segment_store::inspection> segment_store::inspect(segment_id id, record_o
   if (const auto sealed = open(id)) {
     found.sealed = true;
     batches_bytes = sealed->summary().file_bytes;
+    auto clean = scan_whole(f, id, batches_bytes, known_high_water_mark);
+    if (clean && clean->intact_bytes == batches_bytes) {
+      found.scan = std::move(*clean);
+      return found;
+    }
   } else if (sealed.error().code() == errc::failed_precondition) {
     TROUPE_TRY(const bytes raw_header, f.read(format::segment_header_bytes, 0));
     const auto header = format::decode_segment_header(raw_header);
     if (!header) return header.error().with_context(path(id));
     if (header->segment != id)
       return error{errc::corrupted, path(id) + ": the file says that it is segment " + to_string(header->segment)};
-    if (auto clean = scan_whole(f, id, size - format::segment_header_bytes, known_high_water_mark)) {
+    const auto looked_at = std::min(size - format::segment_header_bytes, written);
+    if (auto clean = scan_whole(f, id, looked_at, known_high_water_mark)) {
       found.scan = std::move(*clean);
       return found;
     }
-    TROUPE_TRY(const std::uint64_t data, end_of_data(f, format::segment_header_bytes, size));
-    batches_bytes = std::min(size, data + zeros_kept) - format::segment_header_bytes;
+    const auto end = format::segment_header_bytes + looked_at;
+    TROUPE_TRY(const std::uint64_t data, end_of_data(f, format::segment_header_bytes, end));
+    batches_bytes = std::min(end, data + zeros_kept) - format::segment_header_bytes;
   } else {
     return sealed.error();
   }

@@ -33,12 +33,14 @@ class segment_store {
   /// footer are damaged.
   [[nodiscard]] result<segment_reader> open(segment_id id) const;
 
-  /// What can be said about a file in whatever state: for a restart, and for a fence. Reads all of it.
+  /// What can be said about a file in whatever state: for a restart, and for a fence. Reads all of it; of a file that
+  /// is not sealed the first `written` bytes of batches only, when somebody knows that no more were ever written there.
   struct inspection {
     bool sealed = false;
     format::scan_result scan;
   };
-  [[nodiscard]] result<inspection> inspect(segment_id id, record_offset known_high_water_mark = {}) const;
+  [[nodiscard]] result<inspection> inspect(segment_id id, record_offset known_high_water_mark = {},
+                                           std::uint64_t written = ~0ull) const;
 
   /// Removes a file. A missing one is not an error: removal is repeated after crashes. Not synced: a name that comes
   /// back is removed again.

@@ -130,7 +130,8 @@ struct log_cluster {
     must(metadata::set_member_state{at(n).id, incarnation{at(n).incarnation}, metadata::member_state::dead, "silent"});
   }
 
-  void lead(std::uint8_t n, bool old_leader_gone = true) {
+  /// `gone`: seen before it began.
+  void lead(std::uint8_t n, bool old_leader_gone = true, std::vector<std::uint8_t> gone = {}) {
     auto with = options;
     with.cluster = cluster;
     with.self = at(n).ref();
@@ -139,6 +140,7 @@ struct log_cluster {
     leader_node = n;
     stopped.reset();
     leader->start(time(), state, old_leader_gone);
+    for (const auto other : gone) leader->member_lost(time(), state, at(other).id);
     settle();
   }
 

@@ -276,6 +276,37 @@ TEST_CASE("a fence waits a little for others once a sure copy has answered, and 
   CHECK(c.sealed_records() == 1);
 }
 
+TEST_CASE("a new leader does not wait for who was seen to be gone before it began") {
+  log_cluster c(3, 3);
+  c.lead(1);
+  REQUIRE(c.acknowledged(c.append(1, 1)));
+  c.crash(1);
+  c.lead(2, true, {1});  // metadata says still that node 1 lives
+  CHECK(c.sealed_records() == 1);
+  CHECK(c.acknowledged(c.append(1, 2)));
+}
+
+TEST_CASE("who looks for a fence is not asked again when metadata changes, unless it was started again") {
+  log_cluster c(3, 3);
+  c.lead(1);
+  REQUIRE(c.acknowledged(c.append(1, 1)));
+  std::map<std::uint8_t, int> asked;
+  c.drop = [&](const message& m) {
+    const bool fence = std::holds_alternative<fence_request>(m.body);
+    if (fence) ++asked[slot_of(m.to)];
+    return fence;
+  };
+  c.lead(2);
+  for (int i = 0; i < 3; ++i) c.metadata_changed();
+  CHECK(asked == std::map<std::uint8_t, int>{{1, 1}, {2, 1}, {3, 1}});
+  c.restart(3);
+  for (int i = 0; i < 3; ++i) c.metadata_changed();
+  CHECK(asked == std::map<std::uint8_t, int>{{1, 1}, {2, 1}, {3, 2}});
+  c.drop = [](const message&) { return false; };
+  c.pass(1s);
+  CHECK(c.sealed_records() == 1);
+}
+
 TEST_CASE("any start of a member closes its open segments") {
   log_cluster c(2);
   c.lead(1);

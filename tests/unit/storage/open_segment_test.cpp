@@ -298,6 +298,30 @@ TEST_CASE("a segment of many small batches is looked at and sealed in few reads"
   CHECK(disk.reads < 20);
 }
 
+TEST_CASE("room behind what is known to be written is not read, and rot before it is found") {
+  folder where;
+  faulty_operations disk;
+  auto made = open_segment::create(disk, where.text(), open_id, info(64 << 20));
+  REQUIRE_OK(made);
+  const auto first = batch(0, "one\n"), second = batch(1, "two\n");
+  REQUIRE_OK(made->append(0, first + second));
+  made->sync();
+  segment_store store(where.text(), disk);
+  disk.reads = 0;
+  auto found = store.inspect(open_id, record_offset{2}, made->file_bytes());
+  REQUIRE_OK(found);
+  CHECK(found->scan.state == format::scan_state::whole);
+  CHECK(found->scan.intact_bytes == first.size() + second.size());
+  CHECK(disk.reads <= 5);  // a system that cannot tell room from data would be read 64 times
+  auto f = file::open(disk, where.text() + "/7.seg", O_RDWR);
+  REQUIRE_OK(f);
+  REQUIRE_OK(f->write("?", format::segment_header_bytes + first.size() + second.size() - 1));
+  found = store.inspect(open_id, record_offset{2}, made->file_bytes());
+  REQUIRE_OK(found);
+  CHECK(found->scan.state == format::scan_state::damaged);
+  CHECK(found->scan.records == 1);
+}
+
 TEST_CASE("a batch behind a hole is found: what a loss of power left out is no end") {
   folder where;
   faulty_operations disk;
