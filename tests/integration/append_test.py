@@ -98,6 +98,62 @@ class Append(unittest.TestCase):
             older = cluster.api(path, "POST", b"x\n", headers={**headers, "Troupe-Sequence": "0"}, address=addresses[0])
             self.assertEqual(older[0], 409, older)
 
+    def test_a_retry_completes_what_a_silent_node_left_out(self):
+        with Cluster(nodes=3) as cluster:
+            # One copy each: what the silent node leads nobody else can take.
+            cluster.shell("create", "clicks", "--partitions", "6", "--copies", "1")
+            lines = [str(i) for i in range(3_000)]
+            self.assertEqual(self.append(cluster, "clicks", [f"first {i}" for i in range(3_000)]).returncode, 0)
+            leaders = [partition["leader"] for partition in cluster.json("describe", "clicks")["partitions"]]
+            silent = next(name for name in cluster.followers() if name in leaders)
+            theirs = {number for number, leader in enumerate(leaders) if leader == silent}
+            self.assertLess(len(theirs), 6)
+            asked = cluster.nodes()[cluster.leader()]["address"]
+            headers = {"Troupe-Producer": str(uuid.uuid4()), "Troupe-Sequence": "1"}
+            body = "".join(line + "\n" for line in lines).encode()
+            path = "/api/v1/datasets/clicks/records"
+            pid = cluster.pid(silent)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                status, problem = cluster.api(f"{path}?time_max_ms=600", "POST", body, headers=headers, address=asked)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual(status, 503, problem)
+            durable = {part["partition"]: part for part in problem["durable"]}
+            self.assertEqual(set(durable), set(range(6)) - theirs)
+            self.assertIn("same producer and sequence", problem["detail"])
+
+            def completed():
+                status, parts = cluster.api(path, "POST", body, headers=headers, address=asked)
+                return parts if status == 200 else None
+
+            parts = {part["partition"]: part for part in cluster.wait_until("the retry completes it", completed)}
+            self.assertEqual(set(parts), set(range(6)))
+            for number, part in durable.items():
+                self.assertTrue(parts[number]["duplicate"], parts[number])
+                self.assertEqual((parts[number]["first_offset"], parts[number]["count"]), (part["first_offset"], part["count"]))
+            self.assertEqual(sum(part["count"] for part in parts.values()), 3_000)
+            self.assertEqual(sorted(all_records(cluster, "clicks")), sorted(lines + [f"first {i}" for i in range(3_000)]))
+
+    def test_what_can_not_be_appended_to_says_why(self):
+        with Cluster(nodes=3) as cluster:
+            status, problem = cluster.api("/api/v1/datasets/nothing/records", "POST", b"x\n")
+            self.assertEqual(status, 404, problem)
+            self.assertIn("nothing", problem["detail"])
+            # More copies than there are nodes: refused, with what would do; with fewer wanted at least, all nodes take one.
+            refused = cluster.run("create", "wide", "--copies", "9")
+            self.assertEqual(refused.returncode, 1, refused)
+            for words in ("would need 8 copies", "3 nodes are alive", "at most 3 copies", "min_copies", "add nodes"):
+                self.assertIn(words, refused.stderr)
+            self.assertEqual(cluster.json("datasets"), [])
+            cluster.shell("create", "wide", "--copies", "9", "--min-copies", "1")
+            self.assertEqual(self.append(cluster, "wide", ["x"]).returncode, 0)
+            self.assertEqual(all_records(cluster, "wide"), ["x"])
+            self.assertEqual(len(cluster.json("describe", "wide")["partitions"][0]["replicas"]), 3)
+            refused = cluster.run("create", "wider", "--copies", "1000")
+            self.assertEqual(refused.returncode, 2, refused)
+            self.assertIn("from 1 to 16", refused.stderr)
+
     def test_typed_records_go_by_key_and_wrong_ones_are_refused(self):
         with Cluster(nodes=2) as cluster:
             cluster.shell("create", "visits", "--schema", "user:string, n:uint32, note:string?", "--key", "user", "--partitions", "3")

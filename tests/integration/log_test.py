@@ -2,6 +2,8 @@
 once and in order."""
 import http.client
 import json
+import os
+import signal
 import threading
 import time
 import unittest
@@ -26,8 +28,8 @@ class Producer(threading.Thread):
     def body(self, sequence):
         return "".join(f"{sequence} {i}\n" for i in range(self.lines)).encode()
 
-    def post(self, address, sequence):
-        connection = http.client.HTTPConnection(address, timeout=5)
+    def post(self, address, sequence, patience=5):
+        connection = http.client.HTTPConnection(address, timeout=patience)
         try:
             connection.request("POST", f"/api/v1/datasets/{self.dataset}/records", self.body(sequence),
                                {"Authorization": f"Bearer {self.token}", "Troupe-Producer": self.producer, "Troupe-Sequence": str(sequence),
@@ -109,6 +111,32 @@ class Log(unittest.TestCase):
             print(f"longest gap between two acknowledged appends: {producer.longest * 1000:.0f} ms", flush=True)
             self.check(cluster, producer, addresses.values())
             self.assertLess(producer.longest, limit_seconds, producer.failures[:5])
+
+    def test_an_append_that_a_stopped_leader_has_is_there_once(self):
+        with Cluster(nodes=3) as cluster:
+            cluster.shell("create", "clicks", "--partitions", "1", "--copies", "2", "--min-copies", "1")
+            addresses = {name: node["address"] for name, node in cluster.nodes().items()}
+            producer = Producer(list(addresses.values()), cluster.token(), "clicks", lines=1)
+            cluster.wait_until("appends go on", lambda: producer.acknowledged > 20)
+            producer.stop()
+            stopped = cluster.json("describe", "clicks")["partitions"][0]["leader"]
+            asked = next(address for name, address in addresses.items() if name != stopped)
+            pid = cluster.pid(stopped)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                # The first goes to the one that is stopped and waits in its socket; another node leads before it is answered.
+                for sequence in range(producer.acknowledged + 1, producer.acknowledged + 6):
+                    status, text = producer.post(asked, sequence, patience=15)
+                    self.assertEqual(status, 200, text)
+                    [part] = json.loads(text)
+                    self.assertEqual(part["first_offset"], sequence - 1)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            cluster.wait_until("all nodes alive", lambda: all(node["state"] == "alive" for node in cluster.nodes().values()))
+            status, text = producer.post(asked, sequence, patience=15)
+            self.assertEqual((status, json.loads(text)[0]["duplicate"], json.loads(text)[0]["first_offset"]), (200, True, sequence - 1), text)
+            for address in addresses.values():
+                self.assertEqual(read_all(cluster, address, "clicks"), [f"{s} 0" for s in range(1, sequence + 1)])
 
     def test_leaders_are_killed(self):
         self.run_with_kills(lambda partition: partition["leader"], rounds=3, limit_seconds=10)
