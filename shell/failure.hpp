@@ -5,7 +5,20 @@
 namespace troupe::shell {
 
 /// Exit statuses, as doc/design/architecture.md section 6 promises them.
-enum class status : int { done = 0, failed = 1, usage = 2, no_cluster = 3, interrupted = 130 };
+enum class status : int {
+  done = 0,
+  failed = 1,
+  usage = 2,
+  no_cluster = 3,
+  hung_up = 129,
+  interrupted = 130,
+  terminated = 143
+};
+
+/// Nothing more is to be done after it, whatever else was asked for.
+inline bool is_interruption(status s) {
+  return s == status::interrupted || s == status::hung_up || s == status::terminated;
+}
 
 /// Why a command ended without having done its work: the exit status and the sentence for stderr (empty when all was
 /// said).

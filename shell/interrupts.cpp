@@ -13,6 +13,7 @@ namespace troupe::shell::interrupts {
 namespace {
 
 std::atomic<bool> flag{false};
+std::atomic<int> end{0};
 int wake_fd = -1;
 
 extern "C" void on_interrupt(int) {
@@ -22,6 +23,13 @@ extern "C" void on_interrupt(int) {
   [[maybe_unused]] const auto written = ::write(wake_fd, &one, sizeof one);
   errno = saved;
 }
+
+extern "C" void on_end(int number) {
+  end.store(number, std::memory_order_relaxed);
+  on_interrupt(number);
+}
+
+constexpr int end_signals[] = {SIGTERM, SIGHUP};
 
 }  // namespace
 
@@ -36,6 +44,31 @@ void install() {
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, nullptr);
 }
+
+end_is_told::end_is_told() {
+  struct sigaction action {};
+  action.sa_handler = on_end;
+  ::sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  for (const int number : end_signals) {
+    struct sigaction before {};
+    ::sigaction(number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) ::sigaction(number, &action, nullptr);
+  }
+}
+
+end_is_told::~end_is_told() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  ::sigemptyset(&action.sa_mask);
+  for (const int number : end_signals) {
+    struct sigaction before {};
+    ::sigaction(number, nullptr, &before);
+    if (before.sa_handler == on_end) ::sigaction(number, &action, nullptr);
+  }
+}
+
+int end_signal() noexcept { return end.load(std::memory_order_relaxed); }
 
 bool pending() noexcept { return flag.load(std::memory_order_relaxed); }
 

@@ -67,7 +67,9 @@ constexpr const char* usage_text =
     "  -f FILE                       runs the commands in a file (- is standard input)\n"
     "  --keep-going                  does not stop at a command that fails\n"
     "  --version, --help\n\n"
-    "Exit status: 0 done, 1 the command or job failed, 2 bad usage, 3 no cluster, 130 interrupted.\n\n";
+    "Exit status: 0 done, 1 the command or job failed, 2 bad usage, 3 no cluster, 130 interrupted, 143 by SIGTERM, 129 "
+    "by "
+    "SIGHUP.\n\n";
 
 /// One command from the program's own arguments: they are words already, quotes and all.
 status run_words(session& s, std::vector<std::string> words) {

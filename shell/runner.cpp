@@ -61,7 +61,7 @@ status run_text(session& s, std::string_view text, bool keep_going) {
     if (ran) continue;
     s.report(ran.error());
     if (first == status::done) first = ran.error().status;
-    if (ran.error().status == status::interrupted) return status::interrupted;
+    if (is_interruption(ran.error().status)) return ran.error().status;
     if (!keep_going) break;
   }
   return first;

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,16 @@ outcome<api::job_request> read_run(const arguments& given) {
   return request;
 }
 
+/// What `run`, `wait` and `watch` say when they end and the job does not: by Ctrl-C (of the latter two), by SIGTERM and
+/// SIGHUP (of all).
+failure goes_on(const char* no_longer, const std::string& id) {
+  const int by = interrupts::end_signal();
+  const auto how = "job " + id + " goes on; `watch " + id + "` follows it, `cancel " + id + "` ends it";
+  if (by == SIGTERM) return {status::terminated, "ended by SIGTERM; " + how};
+  if (by == SIGHUP) return {status::hung_up, "ended by SIGHUP; " + how};
+  return {status::interrupted, std::string(no_longer) + "; " + how};
+}
+
 /// Ctrl-C in `run`: the job is cancelled, and what it came to is said.
 failure cancel_after_interrupt(session& s, api_client& client, const std::string& id) {
   interrupts::clear();
@@ -79,12 +90,19 @@ failure cancel_after_interrupt(session& s, api_client& client, const std::string
 outcome<void> run(session& s, const arguments& given) {
   TROUPE_TRY(const auto request, read_run(given));
   TROUPE_TRY(auto* const client, s.client());
-  TROUPE_TRY(const auto accepted, client->post("/jobs", api::to_json(request)));
-  TROUPE_TRY(const auto job, api_client::typed<api::job>(accepted, "job"));
+  const interrupts::end_is_told told;
+  const auto accepted = client->post("/jobs", api::to_json(request));
+  if (!accepted && accepted.error().status == status::interrupted)
+    return failure(interrupts::end_signal() == SIGTERM  ? status::terminated
+                   : interrupts::end_signal() == SIGHUP ? status::hung_up
+                                                        : status::interrupted,
+                   "interrupted before the cluster answered; `jobs` shows whether it has taken the job");
+  if (!accepted) return accepted.error();
+  TROUPE_TRY(const auto job, api_client::typed<api::job>(*accepted, "job"));
   const auto id = to_string(job.id);
   if (given.background) {
     if (s.settings.output != output_format::table) {
-      show_object(s, accepted, job_columns);
+      show_object(s, *accepted, job_columns);
     } else {
       s.print("job " + id + "\n");
       s.say("`watch " + id + "` follows it, `wait " + id + "` waits for its end");
@@ -96,7 +114,8 @@ outcome<void> run(session& s, const arguments& given) {
   const auto ended = follow(*client, id, [&](const api::job& now) { line.show(progress_text(now)); });
   line.clear();
   if (ended) return conclude(s, *ended);
-  if (ended.error().status == status::interrupted) return cancel_after_interrupt(s, *client, id);
+  if (ended.error().status == status::interrupted)
+    return interrupts::end_signal() != 0 ? goes_on("", id) : cancel_after_interrupt(s, *client, id);
   return failure(ended.error().status, "job " + id + " goes on, but cannot be followed: " + ended.error().message);
 }
 
@@ -193,14 +212,14 @@ outcome<void> logs(session& s, const arguments& given) {
 }
 
 outcome<void> wait(session& s, const arguments& given) {
+  const interrupts::end_is_told told;
   TROUPE_TRY(auto* const client, s.client());
   for (const auto& word : given.words) {
     TROUPE_TRY(const auto id, job_number(word));
     progress line(s);
     const auto ended = follow(*client, id, [&](const api::job& now) { line.show(progress_text(now)); });
     line.clear();
-    if (!ended && ended.error().status == status::interrupted)
-      return failure(status::interrupted, "no longer waiting; job " + id + " goes on");
+    if (!ended && ended.error().status == status::interrupted) return goes_on("no longer waiting", id);
     if (!ended) return ended.error();
     TROUPE_TRY_VOID(conclude(s, *ended));
   }
@@ -209,6 +228,7 @@ outcome<void> wait(session& s, const arguments& given) {
 
 /// On a terminal the lines are drawn over each other; elsewhere they appear when they change.
 outcome<void> watch(session& s, const arguments& given) {
+  const interrupts::end_is_told told;
   TROUPE_TRY(const auto id, job_number(given.words[0]));
   TROUPE_TRY(auto* const client, s.client());
   const bool terminal = ::isatty(STDOUT_FILENO) == 1 && s.settings.output == output_format::table;
@@ -222,8 +242,7 @@ outcome<void> watch(session& s, const arguments& given) {
     shown = text;
   };
   const auto ended = follow(*client, id, draw);
-  if (!ended && ended.error().status == status::interrupted)
-    return failure(status::interrupted, "no longer watching; job " + id + " goes on");
+  if (!ended && ended.error().status == status::interrupted) return goes_on("no longer watching", id);
   if (!ended) return ended.error();
   draw(ended->job);
   return conclude(s, *ended);
@@ -252,9 +271,9 @@ std::vector<command> job_commands() {
        .group = "jobs",
        .usage = "run JOB INPUT… to OUTPUT… [name=value…]",
        .summary = "Runs a job of a loaded module over datasets, and waits for its end",
-       .help = "JOB@HASH takes a certain load of the module. Ctrl-C cancels the job; & at the end leaves it running "
-               "and prints "
-               "its number. OUTPUT appears whole when the job "
+       .help = "JOB@HASH takes a certain load of the module. Ctrl-C cancels the job. SIGTERM and SIGHUP (a script "
+               "that is killed, a terminal that is closed) end `run` alone: it says that the job goes on. & at the "
+               "end leaves it running and prints its number. OUTPUT appears whole when the job "
                "has succeeded, and not before; a job that writes several datasets needs a name for each, in its order "
                "(`explain` shows it), and all appear at once.",
        .example = "run word_count corpus to counts\nrun top_words corpus to top limit=20 --replace &",
@@ -306,7 +325,9 @@ std::vector<command> job_commands() {
        .group = "jobs",
        .usage = "wait ID…",
        .summary = "Waits for the end of jobs",
-       .help = "The exit status is 1 when one failed or was cancelled. Ctrl-C stops waiting, not the job.",
+       .help =
+           "The exit status is 1 when one failed or was cancelled. Ctrl-C, SIGTERM and SIGHUP stop waiting, not the "
+           "job.",
        .example = "wait 7",
        .words_min = 1,
        .words_max = 1000,
@@ -316,7 +337,7 @@ std::vector<command> job_commands() {
        .group = "jobs",
        .usage = "watch ID",
        .summary = "Shows a job's stages while it runs",
-       .help = "Ctrl-C stops watching, not the job.",
+       .help = "Ctrl-C, SIGTERM and SIGHUP stop watching, not the job.",
        .example = "watch 7",
        .words_min = 1,
        .words_max = 1,

@@ -50,6 +50,7 @@ status run_interactively(session& s) {
       }
       interrupts::clear();
       ended = run_text(s, text, s.keep_going);
+      if (interrupts::end_signal() != 0) break;
       interrupts::clear();
     }
     text.clear();

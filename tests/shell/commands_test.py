@@ -144,6 +144,33 @@ class Commands(ShellTest):
         self.ok("cancel", "1")
         self.assertIn("cancelled", self.refused(1, "wait", "1"))
 
+    def test_a_killed_run_says_that_its_job_goes_on(self):
+        for number, status in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            process = self.start("run", "slow", "corpus", "to", "x")
+            job = process.stderr.readline().split()[1]
+            process.send_signal(number)
+            _, messages = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, status, messages)
+            self.assertIn(f"job {job} goes on; `watch {job}` follows it, `cancel {job}` ends it", messages)
+            self.assertEqual(self.json("job", job)["state"], "running")
+        # What else was to be done is not begun, and a job that is only waited for is left alone, too.
+        process = self.start("--keep-going", "-c", "wait 1; nodes")
+        self.assertIn("map", process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        result, messages = process.communicate(timeout=20)
+        self.assertEqual((process.returncode, result), (143, ""), messages)
+        self.assertIn("job 1 goes on", messages)
+
+    def test_nohup_outlasts_its_terminal(self):
+        process = subprocess.Popen(["nohup", self.program, "run", "slow", "corpus", "to", "x"], env=self.environment, cwd=self.folder,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(process.stderr.readline(), "job 1\n")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        self.assertIsNone(process.poll())
+        self.ok("cancel", "1")
+        self.assertIn("cancelled", process.communicate(timeout=20)[1])
+
     def test_modules(self):
         self.assertIn("word_count", self.ok("modules"))
         (self.folder / "good.so").write_bytes(b"\x7fELF")
