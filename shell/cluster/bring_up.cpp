@@ -237,7 +237,9 @@ outcome<known_cluster> bring_up(session& s, const up_request& request) {
   if (made.empty() && stopped.empty()) {
     s.say("cluster " + cluster.name + " is up already: " + names_of(nodes));
     if (!request.limits.to_options().empty())
-      s.say("running nodes keep their limits; --slots, --memory and --task-memory count when a node starts");
+      s.say(
+          "running nodes keep their limits; --slots, --memory, --task-memory and --task-time-limit count when a node "
+          "starts");
   } else {
     auto started = stopped;
     started.insert(started.end(), made.begin(), made.end());

@@ -177,6 +177,7 @@ std::vector<std::string> node_limits::to_options() const {
   if (slots) out.insert(out.end(), {"--slots", std::to_string(*slots)});
   if (!memory.empty()) out.insert(out.end(), {"--memory", memory});
   if (!task_memory.empty()) out.insert(out.end(), {"--task-memory", task_memory});
+  if (task_time_ms) out.insert(out.end(), {"--task-time-limit-ms", std::to_string(*task_time_ms)});
   return out;
 }
 

@@ -45,8 +45,9 @@ struct new_node {
 /// What can be changed at every start.
 struct node_limits {
   std::optional<std::uint64_t> slots;
-  std::string memory;       ///< as typed; empty: not given
-  std::string task_memory;  ///< the same
+  std::string memory;                        ///< as typed; empty: not given
+  std::string task_memory;                   ///< the same
+  std::optional<std::int64_t> task_time_ms;  ///< a task that runs longer is killed; 0: none is
   [[nodiscard]] std::vector<std::string> to_options() const;
 };
 

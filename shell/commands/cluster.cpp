@@ -4,6 +4,7 @@
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
 #include <shell/commands/fail_over.hpp>
+#include <shell/commands/limits.hpp>
 #include <shell/display/table.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
@@ -30,15 +31,7 @@ outcome<void> up(session& s, const arguments& given) {
     TROUPE_TRY(const auto count, read_number("up", given.words[0], 1, 100));
     request.nodes = count;
   }
-  TROUPE_TRY(request.limits.slots, given.number("--slots", 1, 1024));
-  request.limits.memory = given.get("--memory");
-  if (!request.limits.memory.empty())
-    if (const auto read = parse_bytes(request.limits.memory); !read)
-      return usage_failure("--memory: " + read.error().message());
-  request.limits.task_memory = given.get("--task-memory");
-  if (!request.limits.task_memory.empty())
-    if (const auto read = parse_bytes(request.limits.task_memory); !read)
-      return usage_failure("--task-memory: " + read.error().message());
+  TROUPE_TRY(request.limits, read_limits(given));
   request.listen = given.get("--address");
   if (request.listen == "127.0.0.1") request.listen.clear();
   request.tls = given.get("--tls");
@@ -190,13 +183,15 @@ std::vector<command> cluster_commands() {
            "everything) in a file that only you can read. "
            "`up` can be repeated, and brings back a cluster that was killed, with its data.",
        .example = "up 3 --memory 512MiB",
-       .options = {{"--address", "A",
-                    "this machine's address on its network, for a new cluster that other machines join"},
-                   {"--tls", "always", "encrypts on loopback, too; beyond it everything always is"},
-                   {"--slots", "K", "tasks that each node runs at once; as many as cores by default"},
-                   {"--memory", "SIZE", "budget of each node for data of jobs (64MiB, 1g)"},
-                   {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
-                   {"--name", "CLUSTER", "of the cluster; the one in use by default, «local» for the first"}},
+       .options =
+           {{"--address", "A", "this machine's address on its network, for a new cluster that other machines join"},
+            {"--tls", "always", "encrypts on loopback, too; beyond it everything always is"},
+            {"--slots", "K", "tasks that each node runs at once; as many as cores by default"},
+            {"--memory", "SIZE", "budget of each node for data of jobs (64MiB, 1g)"},
+            {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
+            {"--task-time-limit", "T",
+             "a task that runs longer is killed, tried again, and at last fails its job: 30min; none by default"},
+            {"--name", "CLUSTER", "of the cluster; the one in use by default, «local» for the first"}},
        .words_max = 1,
        .run = up},
       {.name = "down",

@@ -11,6 +11,7 @@
 #include <shell/commands/columns.hpp>
 #include <shell/commands/commands.hpp>
 #include <shell/commands/fail_over.hpp>
+#include <shell/commands/limits.hpp>
 #include <shell/commands/log_commands.hpp>
 #include <shell/session.hpp>
 #include <troupe/api/cluster.hpp>
@@ -66,16 +67,7 @@ outcome<void> spawn(session& s, const arguments& given) {
     hosts.push_back(std::move(host));
   }
   TROUPE_TRY(const auto count, given.number("--count", 1, 100));
-  node_limits limits;
-  TROUPE_TRY(limits.slots, given.number("--slots", 1, 1024));
-  limits.memory = given.get("--memory");
-  if (!limits.memory.empty())
-    if (const auto read = parse_bytes(limits.memory); !read)
-      return usage_failure("--memory: " + read.error().message());
-  limits.task_memory = given.get("--task-memory");
-  if (!limits.task_memory.empty())
-    if (const auto read = parse_bytes(limits.task_memory); !read)
-      return usage_failure("--task-memory: " + read.error().message());
+  TROUPE_TRY(const auto limits, read_limits(given));
 
   TROUPE_TRY(auto cluster, s.cluster());
   TROUPE_TRY(auto* const client, s.client());
@@ -229,12 +221,15 @@ std::vector<command> node_commands() {
            "and without passwords. The cluster must have been made with `up --address`. troupe-node must be installed "
            "there in this shell's version, or is copied with --install.",
        .example = "spawn worker1 me@worker2 --install",
-       .options = {{"--count", "K", "nodes for each host; 1 by default"},
-                   {"--slots", "K", "tasks that each node runs at once"},
-                   {"--memory", "SIZE", "budget of each node for data of jobs"},
-                   {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
-                   {"--install", "", "copies the programs of a node there first"},
-                   {"--ssh-config", "FILE", "for ssh -F"}},
+       .options =
+           {{"--count", "K", "nodes for each host; 1 by default"},
+            {"--slots", "K", "tasks that each node runs at once"},
+            {"--memory", "SIZE", "budget of each node for data of jobs"},
+            {"--task-memory", "SIZE", "of a task's own tables and buffers; 1GiB by default, more goes to files"},
+            {"--task-time-limit", "T",
+             "a task that runs longer is killed, tried again, and at last fails its job: 30min; none by default"},
+            {"--install", "", "copies the programs of a node there first"},
+            {"--ssh-config", "FILE", "for ssh -F"}},
        .words_min = 1,
        .words_max = 100,
        .run = spawn},

@@ -21,7 +21,7 @@ import urllib.request
 import fake_logs
 
 parser = argparse.ArgumentParser()
-for name in ("--data", "--listen", "--name", "--cluster-name", "--token-file", "--join", "--slots", "--memory"):
+for name in ("--data", "--listen", "--name", "--cluster-name", "--token-file", "--join", "--slots", "--memory", "--task-time-limit-ms"):
     parser.add_argument(name)
 parser.add_argument("--version", action="version", version="0.1.0")
 parser.add_argument("--bootstrap", action="store_true")

@@ -1,4 +1,5 @@
 """`up`, `down` and what signals do, with real processes (of a fake node)."""
+import json
 import os
 import pathlib
 import signal
@@ -116,6 +117,15 @@ class LocalCluster(ShellTest):
         added = self.json("spawn", "localhost", "--count", "2")
         self.assertEqual([n["name"] for n in added], ["node2", "node3"])
         self.assertEqual(self.json("clusters")[0]["running_here"], 3)
+
+    def test_limits_are_passed_on(self):
+        limit = lambda name: json.loads((self.data() / name / "node.json").read_text())["task_time_limit_ms"]
+        self.ok("up", "1", "--task-time-limit", "30min")
+        self.assertEqual(limit("node1"), "1800000")
+        self.ok("spawn", "localhost", "--task-time-limit", "none")
+        self.assertEqual(limit("node2"), "0")
+        self.assertIn("90s", self.refused(2, "up", "--task-time-limit", "90"))  # of what?
+        self.assertIn("write none", self.refused(2, "up", "--task-time-limit", "0s"))
 
     def test_another_shell_connects_with_the_token(self):
         self.ok("up", "2")
