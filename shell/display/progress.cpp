@@ -26,8 +26,10 @@ bool progress::due() const { return enabled_ && clock::now() >= next_; }
 
 void progress::show(const std::string& text) {
   if (!due()) return;
-  next_ = clock::now() + (terminal_ ? 100ms : 5000ms);
+  if (!terminal_ && text == told_) return;
+  next_ = clock::now() + (terminal_ ? 100ms : 10'000ms);
   if (!terminal_) {
+    told_ = text;
     std::fprintf(stderr, "%s\n", text.c_str());
     return;
   }

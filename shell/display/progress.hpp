@@ -10,7 +10,8 @@ std::string rate_text(std::uint64_t bytes, double seconds);
 class session;
 
 /// A line on stderr that tells how far a long command is. On a terminal it is rewritten in place (at most ten times a
-/// second) and wiped at the end; elsewhere it is a line every five seconds. Nothing appears in the first 500 ms, so
+/// second) and wiped at the end; elsewhere a new line
+/// appears when there is something new, at most every ten seconds. Nothing appears in the first 500 ms, so
 /// quick commands stay quiet; nothing at all after `set progress off`.
 class progress {
  public:
@@ -31,6 +32,7 @@ class progress {
   bool enabled_;
   bool terminal_;
   bool visible_ = false;
+  std::string told_;  ///< the last line, without a terminal
   clock::time_point begun_ = clock::now();
   clock::time_point next_;
 };

@@ -161,6 +161,15 @@ class Commands(ShellTest):
         self.assertEqual((process.returncode, result), (143, ""), messages)
         self.assertIn("job 1 goes on", messages)
 
+    def test_without_a_terminal_progress_is_not_said_twice(self):
+        self.ok("run", "slow", "corpus", "to", "x", "&")
+        waiting = self.start("wait", "1")
+        time.sleep(12)  # its stages stand at 4 of 4 after a second
+        self.ok("cancel", "1")
+        lines = [line for line in waiting.communicate(timeout=20)[1].splitlines() if "map" in line]
+        self.assertIn(len(lines), (1, 2))
+        self.assertEqual(len(set(lines)), len(lines))
+
     def test_nohup_outlasts_its_terminal(self):
         process = subprocess.Popen(["nohup", self.program, "run", "slow", "corpus", "to", "x"], env=self.environment, cwd=self.folder,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
