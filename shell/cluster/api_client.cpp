@@ -125,6 +125,7 @@ outcome<transport::http_client_response> api_client::exchange(transport::http_cl
   if (stale_ && request.method == "GET")
     request.target += (request.target.find('?') == std::string::npos ? "?" : "&") + std::string("consistency=stale");
   std::string tried;
+  bool all_refuse = true;  // it is down: that needs no list
   std::vector<std::size_t> order, unready;
   for (std::size_t n = 0; n < cluster_.addresses.size(); ++n)
     order.push_back((preferred_ + n) % cluster_.addresses.size());
@@ -137,6 +138,7 @@ outcome<transport::http_client_response> api_client::exchange(transport::http_cl
     const bool fresh = repeatable && n == 0 && std::chrono::steady_clock::now() - answered_ < trusted_time;
     const auto found = first_time && !fresh ? probe(*client, why) : readiness::ready;
     if (found == readiness::interrupted) return failure(status::interrupted, "interrupted");
+    if (found != readiness::silent || why.find("refused") == std::string::npos) all_refuse = false;
     if (found == readiness::silent) tried.append(tried.empty() ? "" : "; ").append(address).append(": ").append(why);
     // One that starts, or is cut off from the others, is asked when no other is left.
     if (found == readiness::answers) unready.push_back(index);
@@ -164,8 +166,11 @@ outcome<transport::http_client_response> api_client::exchange(transport::http_cl
     tried += (tried.empty() ? "" : "; ") + address + ": " + e.message();
   }
   return failure(status::no_cluster, "no node of cluster " + cluster_.name + " answers" +
-                                         (tried.empty() ? " (none is known)" : " (" + tried + ")") +
-                                         (cluster_.data.empty() ? "" : "; `up` starts it"));
+                                         (tried.empty() ? " (none is known)"
+                                          : all_refuse  ? " (nothing listens at their addresses)"
+                                                        : " (" + tried + ")") +
+                                         (cluster_.data.empty() ? "; " : "; `up` starts it, ") +
+                                         "`clusters` lists those that are known");
 }
 
 outcome<api::json::value> api_client::parsed(const transport::http_client_response& answer) {

@@ -49,7 +49,8 @@ class LocalCluster(ShellTest):
         self.assertEqual(self.daemons(), [])
         stops = [r["path"].split("/")[4] for r in self.requests("POST") if r["path"].endswith("/stop")]
         self.assertEqual(stops[-1], "node1")  # the one that holds the metadata
-        self.assertIn("no node of cluster local answers", self.refused(3, "nodes"))
+        said = self.refused(3, "nodes")
+        self.assertEqual(said, "troupe: no node of cluster local answers (nothing listens at their addresses); `up` starts it, `clusters` lists those that are known\n")
         self.ok("up")
         nodes = self.json("nodes")
         self.assertEqual(sorted(n["address"] for n in nodes), addresses)
