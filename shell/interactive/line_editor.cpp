@@ -87,6 +87,8 @@ std::optional<line_editor::line> line_editor::read(const std::string& prompt) {
   state_->printed_prompt = prompt;
   state_->interrupted = false;
   int count = 0;
+  // Before the prompt is shown: a Ctrl-D that is typed between the prompt and the terminal's change of mode is lost.
+  ::el_set(state_->editor, EL_PREP_TERM, 1);
   const char* text = ::el_gets(state_->editor, &count);
   if (state_->interrupted) {
     interrupts::clear();

@@ -122,8 +122,9 @@ void log_leader::evaluate_fence(moment now, const metadata::state& s) {
     last_append_unix_ms_ = std::max(last_append_unix_ms_, r->last_append_unix_ms);
   }
   if (!planted(planted_bug::seal_shortest)) length = with_holders_enough(replies, length, floor);
-  // The intact beginning of a damaged copy counts when no other copy has as much as is known to be durable.
-  if (length.records < floor.value) length = std::max(length, of_damaged);
+  // The intact beginning of a damaged copy counts when no other copy has as much as is known to be durable, or when no
+  // copy is sure: then nobody can say how much was acknowledged, and it was at most what every copy had.
+  if (length.records < floor.value || !any_sure) length = std::max(length, of_damaged);
   if (length.records < floor.value && !planted(planted_bug::seal_below_floor)) {
     if (!loss_reported_)
       report("records " + std::to_string(base_of(s, segment_) + length.records) + " to " +

@@ -127,8 +127,8 @@ TEST_CASE("a follower far behind gets a snapshot in parts, a near one gets entri
 }
 
 TEST_CASE("many requests share a sync", "[metadata_service]") {
+  tricky_disk disk;  // outlives the nodes, whose files close with them
   test_cluster c;
-  tricky_disk disk;
   c.files = &disk;
   REQUIRE_OK(c.start_first().join());
   seat a;
@@ -147,8 +147,8 @@ TEST_CASE("many requests share a sync", "[metadata_service]") {
 }
 
 TEST_CASE("a full disk refuses commands, and takes them again when it has room", "[metadata_service]") {
+  tricky_disk disk;  // outlives the nodes, whose files close with them
   test_cluster c;
-  tricky_disk disk;
   c.files = &disk;
   REQUIRE_OK(c.start_first().join());
   REQUIRE_OK(c.first->propose(module(1)));

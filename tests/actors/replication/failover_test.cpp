@@ -181,7 +181,9 @@ TEST_CASE("a full disk takes a member out of the replicas, and appends go on els
   for (int i = 2; i <= 10; ++i)
     REQUIRE_OK(cluster.append(leader, "clicks", "line " + std::to_string(i) + "\n", uuid(), 0, 20s));
   check_lines(cluster, leader, 10);
-  for (const auto& r : cluster.partition_of("clicks").log.open->replicas) CHECK(cluster.index_of(r.member) != follower);
+  const auto after = cluster.partition_of("clicks").log.open;
+  REQUIRE(after);
+  for (const auto& r : after->replicas) CHECK(cluster.index_of(r.member) != follower);
   cluster[follower].disk.bytes_left = std::numeric_limits<std::int64_t>::max();
 }
 

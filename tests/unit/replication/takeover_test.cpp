@@ -122,6 +122,34 @@ TEST_CASE("a seal never goes below a high-water mark that a copy knows") {
   CHECK(c.alarms.front().find("damaged on every copy") != std::string::npos);
 }
 
+TEST_CASE("when no copy is sure the longest intact beginning counts, of a damaged copy as well") {
+  // A draft sealed at nothing, for no mark was known and neither copy was whole; the simulator found an acknowledged
+  // record among what it cut.
+  log_cluster c(2);
+  c.lead(1);
+  c.drop = [](const message& m) { return std::holds_alternative<append_response>(m.body); };
+  for (std::uint64_t i = 1; i <= 4; ++i) c.append(1, i);
+  const auto id = c.open().id;
+  std::vector<std::size_t> ends;  // the first batch has no records
+  bytes_view region = bytes_view(c.at(2).files->find(id)->content).substr(4096);
+  format::batch_cursor cursor(region, id);
+  cursor.give_tables();
+  for (format::batch_view batch; ends.size() < 4 && *cursor.next(batch);) ends.push_back(4096 + batch.end());
+  REQUIRE(ends.size() == 4);
+  c.crash(1);
+  c.crash(2);
+  c.at(1).files->find(id)->flip(ends[0] - 2, 1);  // rot
+  c.at(2).files->find(id)->flip(ends[3] - 2, 1);  // a hole that a loss of power left, behind two records
+  c.drop = [](const message&) { return false; };
+  c.start(1);
+  c.start(2);
+  c.lead(1);
+  c.pass(2s);
+  CHECK(c.sealed_records() == 2);
+  REQUIRE(c.partition().segments.size() == 1);
+  CHECK(c.partition().segments.front().holders == std::vector{c.at(2).id});
+}
+
 TEST_CASE("rot in an open segment is noticed when a fence asks") {
   log_cluster c(3);
   c.lead(1);

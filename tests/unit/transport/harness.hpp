@@ -25,6 +25,13 @@ using namespace troupe;
 using namespace troupe::transport;
 using namespace std::chrono_literals;
 
+/// Looks again and again for some seconds: for what another thread does soon after what the test has seen.
+template <class Condition>
+bool eventually(Condition holds) {
+  for (int i = 0; i < 500 && !holds(); ++i) std::this_thread::sleep_for(10ms);
+  return holds();
+}
+
 /// A context with two threads, as in the daemon.
 class background {
  public:
