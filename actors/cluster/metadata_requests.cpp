@@ -53,7 +53,8 @@ void metadata_member::take(bytes encoded, const origin& from) {
     if (stranger) strangers_.insert_or_assign(id, from);
     return;
   }
-  if (disk_full_)
+  // Where others vote it gives way to one of them within a moment, and who asked hears of it.
+  if (disk_full_ && raft_->members().voters.size() <= 1)
     return refuse(id, from,
                   {errc::resource_exhausted, "the disk with the metadata log of the leading node is full: free space"});
   if (waiting_.size() >= core_.limits.requests_max || waiting_bytes_ >= core_.limits.request_bytes_max)

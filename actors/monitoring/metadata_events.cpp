@@ -42,7 +42,11 @@ std::optional<message::happening> job_ended(job_id id, const metadata::state& s)
     case metadata::job_state::failed:
       h.kind = "job_failed";
       h.text = name + "failed: " + (j->error ? j->error->message : std::string("for an unknown reason"));
-      if (j->error) h.node = j->error->node;
+      if (j->error) {
+        h.node = j->error->node;
+        if (!j->error->dataset.empty()) h.fields.emplace("dataset", j->error->dataset);
+        if (j->error->offset) h.fields.emplace("offset", std::to_string(*j->error->offset));
+      }
       break;
     default:
       h.kind = "job_cancelled";

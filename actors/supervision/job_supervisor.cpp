@@ -334,6 +334,8 @@ void job_supervisor::perform(loss_effect& e) {
                                             {"attempt", to_string(e.what.attempt)},
                                             {"blamed", is_blamed(e.kind) ? "true" : "false"},
                                             {"seconds", std::to_string(e.seconds)}};
+  if (!e.dataset.empty()) fields.emplace("dataset", e.dataset);
+  if (e.offset) fields.emplace("offset", std::to_string(*e.offset));
   say("attempt_lost", name_of(e.where), "job " + to_string(job_) + ": " + e.text, std::move(fields));
 }
 

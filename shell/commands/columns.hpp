@@ -4,18 +4,13 @@
 /// The columns of what more than one word shows.
 namespace troupe::shell {
 
-inline const std::vector<column> node_columns{{"NAME", "name"},
-                                              {"STATE", "state"},
-                                              {"WHY", "state_reason"},
-                                              {"ROLE", "role"},
-                                              {"DRAINS", "draining"},
-                                              {"ADDRESS", "address"},
-                                              {"PID", "pid"},
-                                              {"START", "incarnation"},
-                                              {"CORES", "cores"},
-                                              {"SLOTS", "slots"},
-                                              {"MEMORY", "memory_bytes", shown_as::bytes},
-                                              {"VERSION", "version"}};
+inline const std::vector<column> node_columns{
+    {"NAME", "name"},         {"STATE", "state"},
+    {"ROLE", "role"},         {"DRAINS", "draining"},
+    {"ADDRESS", "address"},   {"PID", "pid"},
+    {"START", "incarnation"}, {"CORES", "cores"},
+    {"SLOTS", "slots"},       {"MEMORY", "memory_bytes", shown_as::bytes},
+    {"VERSION", "version"},   {"WHY", "state_reason"}};  // a sentence: nothing stands behind it
 
 inline const std::vector<column> job_columns{{"JOB", "id"},
                                              {"NAME", "name"},

@@ -70,6 +70,7 @@ outcome<void> load_module(session& s, const arguments& given) {
     loaded.push_back(std::move(item));
   }
   show_modules(s, std::move(loaded));
+  s.say("kept where NODES says; other nodes fetch it when they get a task of it");
   return done();
 }
 

@@ -48,6 +48,10 @@ class Misbehaviour(ClusterTest):
         error = self.fails("throw")["error"]
         self.assertIn("the word poison was met", error["message"])
         self.assertEqual(error["offset"], 5_000)
+        events = [event for event in self.cluster.json("events") if event["kind"] in ("attempt_lost", "job_failed") and "poison was met" in event["text"]]
+        self.assertEqual([event["kind"] for event in events].count("job_failed"), 1, events)
+        for event in events:
+            self.assertEqual((event["fields"].get("dataset"), event["fields"].get("offset")), ("poisoned", "5000"), event)
 
     def test_one_that_throws_before_its_first_record(self):
         error = self.fails("throw_at_once")["error"]

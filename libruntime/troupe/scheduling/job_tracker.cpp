@@ -171,13 +171,13 @@ void job_tracker::attempt_failed(time_ms now, const attempt_ref& what, failure w
     t.avoid.insert(where);
     if (t.failures < 255) ++t.failures;
   }
-  lose_attempt(now, what, why.kind, why.message);
+  lose_attempt(now, what, why.kind, why.message, why.offset);
   if (over_) return;
   if (is_blamed(why.kind)) {
     if (t.failures >= limits::attempts_failed_max && t.failed_on.size() >= std::min<std::size_t>(2, places_.size())) {
       metadata::job_error error;
       error.message = task_name(what.stage, what.task) + " failed " + std::to_string(t.failures) +
-                      " times, the last time on " + name_of(where) + ": " + why.message;
+                      " times, at last: " + why.message;
       error.node = name_of(where);
       if (split_of(what.stage, what.task)) error.dataset = segment_of(what.stage, what.task).dataset;
       error.offset = why.offset;

@@ -94,8 +94,10 @@ struct loss_effect {
   attempt_ref what;
   member_id where;
   failure_kind kind = failure_kind::engine;
-  double seconds = 0;  ///< of work that has to be done again
-  std::string text;    ///< one sentence
+  double seconds = 0;                     ///< of work that has to be done again
+  std::string text;                       ///< one sentence
+  std::string dataset{};                  ///< that it read, when a record of it is known
+  std::optional<std::uint64_t> offset{};  ///< of the record that it was at, within its partition
 };
 using effect = std::variant<start_effect, cancel_effect, withdraw_effect, prefetch_effect, commit_effect, revoke_effect,
                             finish_effect, sync_effect, loss_effect>;
@@ -287,7 +289,8 @@ class job_tracker {
   void step(time_ms now);
 
   // Losses (job_tracker_losses.cpp)
-  void lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why);
+  void lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why,
+                    std::optional<std::uint64_t> offset = {});
   void lose_commit(time_ms now, stage_index s, task_index t, const std::string& why);
   void lose_place(time_ms now, const place& gone, const std::string& why);
   void note_engine_failure(time_ms now, member_id where);

@@ -21,14 +21,17 @@ bool job_tracker::has_live_holder(const input_segment& segment) const {
                      [&](member_id id) { return places_.contains(id); });
 }
 
-void job_tracker::lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why) {
+void job_tracker::lose_attempt(time_ms now, const attempt_ref& what, failure_kind kind, const std::string& why,
+                               std::optional<std::uint64_t> offset) {
   auto& t = at(what);
   const auto worked = t.state == task_state::committing ? t.spent : t.has_slot ? now - t.started : 0;
   ++own_.lost_attempts;
   own_.lost_task_seconds += seconds(worked);
-  effects_.push_back(loss_effect{what, t.where, kind, seconds(worked),
-                                 task_name(what.stage, what.task) + ", attempt " + to_string(what.attempt) + " on " +
-                                     name_of(t.where) + ": " + why});
+  effects_.push_back(loss_effect{
+      what, t.where, kind, seconds(worked),
+      task_name(what.stage, what.task) + ", attempt " + to_string(what.attempt) + " on " + name_of(t.where) + ": " +
+          why,
+      offset && split_of(what.stage, what.task) ? segment_of(what.stage, what.task).dataset : std::string(), offset});
   time_ms wait = 0;  // a blamed task is not made to wait, and a lost member is no reason to
   if (!is_blamed(kind)) {
     if (t.losses < 255) ++t.losses;
@@ -40,8 +43,8 @@ void job_tracker::lose_attempt(time_ms now, const attempt_ref& what, failure_kin
   const bool hopeless = kind == failure_kind::engine && t.losses >= engine_losses_max;
   if (hopeless || t.tried >= metadata::attempts_per_task) {
     metadata::job_error error;
-    error.message = task_name(what.stage, what.task) + " was tried " + std::to_string(t.tried) +
-                    " times, the last time on " + name_of(t.where) + ": " + why;
+    error.message =
+        task_name(what.stage, what.task) + " was tried " + std::to_string(t.tried) + " times, at last: " + why;
     error.node = name_of(t.where);
     fail(std::move(error));
   }

@@ -178,9 +178,12 @@ class job {
               static_cast<std::uint32_t>(parameters_.declared.size()),
               parameters_.declared.data()};
   }
+  /// A pipeline whose error was told already: nothing more is to be said.
+  template <class... Parts>
+  requires((sdk::is_broken<Parts> || ...)) explicit job(const std::string&, const Parts&...);
   template <class... Others>
-  requires(!(sizeof...(Others) > 0 && (sdk::is_job_part<Others> && ...))) explicit job(const std::string&,
-                                                                                       const Others&...)
+  requires(!(sizeof...(Others) > 0 && (sdk::is_job_part<Others> && ...)) &&
+           !(sdk::is_broken<Others> || ...)) explicit job(const std::string&, const Others&...)
       : job(sdk::told<sdk::type_list<Others...>>{}) {}
   job(const job&) = delete;
   job& operator=(const job&) = delete;

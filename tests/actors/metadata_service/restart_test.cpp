@@ -167,6 +167,29 @@ TEST_CASE("a full disk refuses commands, and takes them again when it has room",
   CHECK(modules == 4);
 }
 
+TEST_CASE("a leader whose disk is full gives way, and who asks meanwhile is answered by the next",
+          "[metadata_service]") {
+  tricky_disk disk;
+  test_cluster c;
+  c.files = &disk;
+  REQUIRE_OK(c.start_first().join());
+  seat seats[2];
+  std::unique_ptr<test_node> others[2];
+  for (int i = 0; i < 2; ++i) {
+    others[i] = c.start(seats[i]);
+    REQUIRE_OK(others[i]->join());
+  }
+  REQUIRE(wait_for_voters(*c.first, 3));
+  disk.full = true;
+  for (int i = 1; i <= 20; ++i) {
+    REQUIRE_OK(others[i % 2]->propose(module(i), {}, 20'000));
+    std::this_thread::sleep_for(30ms);  // before, while and after it finds that its disk is full
+  }
+  disk.full = false;
+  REQUIRE_OK(c.first->propose(module(21), {}, 20'000));
+  REQUIRE(others[0]->wait_until([](const auto& s) { return s.modules().size() == 21; }));
+}
+
 TEST_CASE("a log that is gone is not begun anew, and neither is one without its votes", "[metadata_service]") {
   test_cluster c;
   REQUIRE_OK(c.start_first().join());

@@ -115,5 +115,10 @@ auto bad =
     troupe::write();
 #elif CASE == 31  // is write() missing?
 TROUPE_JOB(bad, pairs | troupe::fold_by_key<troupe::sum>());
+#elif CASE == 32  // filter(f): f cannot be called with the records that come here
+struct wrong_filter {
+  bool operator()(const std::string&) const { return true; }
+};
+TROUPE_JOB(bad, pairs | troupe::filter<wrong_filter>() | troupe::fold_by_key<troupe::sum>() | troupe::write());
 #endif
 #endif
