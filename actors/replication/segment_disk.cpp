@@ -51,10 +51,10 @@ void segment_disk::enqueue(segment_id id, std::function<void(strand&)> task) {
 }
 
 void segment_disk::flush() {
-  for (auto& s : std::exchange(ready_, {})) post(std::move(s));
+  for (auto& s : std::exchange(ready_, {})) post(s);
 }
 
-void segment_disk::post(strand_ptr s) {
+void segment_disk::post(const strand_ptr& s) {
   std::function<void()> run = [self = shared_from_this(), s] { work(self, s); };
   // The pool takes one task for each segment, and there are fewer of those than its queue has room; once it is closed,
   // nothing is owed to anybody any more.
@@ -101,7 +101,8 @@ void segment_disk::carry_out(create_file order) {
 }
 
 void segment_disk::carry_out(write_batches order) {
-  enqueue(order.segment, [this, self = shared_from_this(), order = std::move(order)](strand& s) {
+  const auto segment = order.segment;
+  enqueue(segment, [this, self = shared_from_this(), order = std::move(order)](strand& s) {
     const auto file = s.open_file();
     result<void> how = error{errc::not_found, "its file is closed"};
     if (file) how = file->append(order.at.bytes, order.batches.view());

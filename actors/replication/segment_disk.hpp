@@ -68,7 +68,7 @@ class segment_disk : public std::enable_shared_from_this<segment_disk> {
   void enqueue(segment_id id, std::function<void(strand&)> task);
   /// Behind what is ordered until now the strand goes, if nothing more is ordered.
   void drop_strand(segment_id id, const strand_ptr& s, std::uint64_t ordered);
-  void post(strand_ptr s);
+  void post(const strand_ptr& s);
   static void work(const std::shared_ptr<segment_disk>& self, const strand_ptr& s);
   template <class F>
   void back(F f);

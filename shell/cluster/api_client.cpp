@@ -138,7 +138,7 @@ outcome<transport::http_client_response> api_client::exchange(transport::http_cl
     const bool fresh = repeatable && n == 0 && std::chrono::steady_clock::now() - answered_ < trusted_time;
     const auto found = first_time && !fresh ? probe(*client, why) : readiness::ready;
     if (found == readiness::interrupted) return failure(status::interrupted, "interrupted");
-    if (found != readiness::silent || why.find("refused") == std::string::npos) all_refuse = false;
+    if (found != readiness::silent || why.find("Connection refused") == std::string::npos) all_refuse = false;
     if (found == readiness::silent) tried.append(tried.empty() ? "" : "; ").append(address).append(": ").append(why);
     // One that starts, or is cut off from the others, is asked when no other is left.
     if (found == readiness::answers) unready.push_back(index);

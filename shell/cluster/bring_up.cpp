@@ -211,6 +211,7 @@ outcome<known_cluster> bring_up(session& s, const up_request& request) {
   if (!stopped.empty()) TROUPE_TRY_VOID(restart_nodes(s, stopped, request.limits));
 
   std::vector<std::string> fresh;
+  fresh.reserve(wanted);
   for (const auto& node : unborn) fresh.push_back(node.name);
   for (const auto& name : free_names(nodes, wanted - nodes.size())) fresh.push_back(name);
   std::vector<local_node> made;

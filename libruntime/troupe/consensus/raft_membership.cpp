@@ -75,6 +75,8 @@ void raft::compact(time_point now, log_index index, std::shared_ptr<const bytes>
       std::find_if(configurations_.rbegin(), configurations_.rend(), [&](const auto& c) { return c.index <= index; });
   if (at == configurations_.rend()) at = std::prev(configurations_.rend());
   const active_configuration kept = *at;
+  // Who joined behind the first entry does not know yet who the members were then. A snapshot has to say it: later.
+  if (kept.members.voters.empty()) return;
   snapshot_ = {index, planted(planted_bug::snapshot_without_last_term) ? troupe::term{1} : *last_term, kept.members,
                std::move(state)};
   std::erase_if(configurations_, [&](const auto& c) { return c.index <= index; });

@@ -234,9 +234,9 @@ std::string log_leader::why_not(moment now, const metadata::state& s) const {
   std::string full, failed, away;
   const auto add = [](std::string& list, const metadata::member& m) { list += (list.empty() ? "" : ", ") + m.name; };
   for (const auto& [id, m] : s.members()) {
-    const auto known = std::find_if(suspects_.begin(), suspects_.end(), [&](const auto& x) {
-      return x.until > now.now && x.who == replica_ref{id, m.incarnation};
-    });
+    const replica_ref who{id, m.incarnation};
+    const auto known = std::find_if(suspects_.begin(), suspects_.end(),
+                                    [&](const auto& x) { return x.until > now.now && x.who == who; });
     if (!s.takes_copies(id))
       add(away, m);
     else if (known != suspects_.end())

@@ -162,7 +162,7 @@ void job_tracker::attempt_finished(time_ms now, const attempt_ref& what, metadat
   step(now);
 }
 
-void job_tracker::attempt_failed(time_ms now, const attempt_ref& what, failure why) {
+void job_tracker::attempt_failed(time_ms now, const attempt_ref& what, const failure& why) {
   if (!is_out(what)) return;
   auto& t = at(what);
   const auto where = t.where;

@@ -170,7 +170,7 @@ class job_tracker {
   /// The attempt has its slot: from here its work counts as seconds.
   void attempt_started(time_ms now, const attempt_ref& what);
   void attempt_finished(time_ms now, const attempt_ref& what, metadata::task_commit commit);
-  void attempt_failed(time_ms now, const attempt_ref& what, failure why);
+  void attempt_failed(time_ms now, const attempt_ref& what, const failure& why);
   /// Its member has dropped it before it began, or keeps it: it runs, or will have a slot as soon as its inputs are
   /// there.
   void attempt_withdrawn(time_ms now, const attempt_ref& what, bool dropped);

@@ -99,6 +99,27 @@ TEST_CASE("leadership is handed over, and the lease with it") {
   CHECK(three.leader() == to);
 }
 
+TEST_CASE("a member that does not know yet who the members were takes no snapshot") {
+  // It would say that nobody votes, and be refused when the member starts again; the simulator found that.
+  lone joined({{}, {}, {}}, {}, 2);
+  joined.receive(
+      1, from(1, 2, 1, append_request{{}, {}, log_index{2}, 1, {command_entry(1, 1, "a"), command_entry(1, 2, "b")}}));
+  joined.written(2);
+  joined.r.compact(at_ms(3), log_index{2}, std::make_shared<const bytes>("ab"));
+  CHECK(joined.r.latest_snapshot().index == log_index{0});
+  const auto members = voters({1}, {2});
+  const auto change = encode_snapshot_state({{}, {}, members, nullptr});
+  joined.receive(
+      4,
+      from(1, 2, 1,
+           append_request{
+               log_index{2}, term{1}, log_index{3}, 2, {{term{1}, log_index{3}, entry_kind::configuration, change}}}));
+  joined.written(5);
+  joined.r.compact(at_ms(6), log_index{3}, std::make_shared<const bytes>("ab"));
+  CHECK(joined.r.latest_snapshot().index == log_index{3});
+  CHECK(joined.r.latest_snapshot().members == members);
+}
+
 TEST_CASE("a snapshot carries the configuration of its index, not a later one") {
   cluster one(voters({1}));
   one.elect();
